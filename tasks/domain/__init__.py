@@ -1,0 +1,1 @@
+"""The method: pure functions and frozen records, with no torch, no Prefect and no disk."""

@@ -1,0 +1,209 @@
+"""The frozen records that stages pass to each other; pixels travel as refs, never by value."""
+
+import hashlib
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Label = Literal["OK", "KO"]
+SOUND = "sound"
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown field, hashable by value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """The sha256 (hex) of the record's canonical JSON."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class RegionStrategy(StrEnum):
+    """How the editable region M is drawn inside the bead."""
+
+    BEAD = "bead"
+    BAND = "band"
+    CRACK = "crack"
+    PORES = "pores"
+    PATCH = "patch"
+    TOE = "toe"
+
+
+class Stage(StrEnum):
+    """The stages a verdict can come from, in pipeline order."""
+
+    INGEST = "ingest"
+    SEGMENT = "segment"
+    REGION = "region"
+    INPAINT = "inpaint"
+    PLAUSIBLE = "plausible"
+    DEDUPLICATE = "deduplicate"
+    SCORE = "score"
+    USEFUL = "useful"
+    HONEST = "honest"
+    LAND = "land"
+
+
+class Ref(Record):
+    """Bytes in the content-addressed store, named by their sha256."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    uri: str
+
+
+class SourceFile(Record):
+    """A file as listed, before it is read; size and time stand for its content in cache keys."""
+
+    path: str
+    name: str
+    label: Label
+    kind: str
+    size_bytes: int
+    modified_ns: int
+
+
+class Source(Record):
+    """A real image that was decoded and accepted; id is the sha256 of its bytes."""
+
+    id: str
+    name: str
+    uri: str
+    label: Label
+    kind: str
+    image: Ref
+    width_px: int
+    height_px: int
+
+
+class Refusal(Record):
+    """Something that left the pipeline, where and why; a value, never an exception."""
+
+    subject: str
+    stage: Stage
+    reason: str
+
+
+class MaskScore(Record):
+    """S_mask and its four parts, each in [0, 1], higher is more bead-like."""
+
+    total: float
+    elongation: float
+    contrast: float
+    homogeneity: float
+    centring: float
+
+
+class Bead(Record):
+    """The weld seam of one source: its mask as a 1-channel PNG at the image's size."""
+
+    source_id: str
+    mask: Ref
+    score: MaskScore
+    box_xywh: tuple[int, int, int, int]
+
+
+class Edit(Record):
+    """What to do to a source; `variant` counts attempts on the same (source, prompt)."""
+
+    source_id: str
+    kind: str
+    prompt: str
+    negative_prompt: str
+    region: RegionStrategy
+    variant: int
+    seed: int
+    strength: float
+    guidance_scale: float
+    steps: int
+    is_placebo: bool
+
+
+class PlannedEdit(Record):
+    """An edit with its region drawn: what the inpainter needs, by reference."""
+
+    id: str
+    edit: Edit
+    source: Source
+    bead: Bead
+    region: Ref
+    window_xywh: tuple[int, int, int, int]
+
+
+class Candidate(Record):
+    """A source after an edit, not yet judged."""
+
+    plan: PlannedEdit
+    image: Ref
+    effective_steps: int
+    device: str
+    dtype: str
+    created_at: str
+
+    @property
+    def id(self) -> str:
+        """The candidate's id: the hash of source, region, edit and model set."""
+        return self.plan.id
+
+
+class Verdict(Record):
+    """Accepted, or the stage that refused and every reason it gave."""
+
+    candidate_id: str
+    accepted: bool
+    stage: Stage | None = None
+    reasons: tuple[str, ...] = ()
+    merged_into: str | None = None
+
+    @model_validator(mode="after")
+    def _reasons_if_refused(self) -> Self:
+        if self.accepted == bool(self.reasons) or self.accepted != (self.stage is None):
+            raise ValueError("Expected a stage and reasons exactly when refused")
+        return self
+
+
+class Scores(Record):
+    """All scores of one candidate; ranges and formulas stand in the modules named.
+
+    `gates` holds every gate figure by name (calibrated typicalities and raw values).
+    """
+
+    candidate_id: str
+    s_i: float
+    realism: float
+    utility: float
+    d_plaus: float
+    gates: dict[str, float]
+
+
+class Judged(Record):
+    """A candidate with its scores and verdict, ready to land."""
+
+    candidate: Candidate
+    scores: Scores
+    verdict: Verdict
+    merged_ids: tuple[str, ...] = ()
+
+
+def content_id(*parts: Any) -> str:
+    """A 32-hex-digit id from records and plain values; equal parts give equal ids."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        text = part.model_dump_json() if isinstance(part, BaseModel) else repr(part)
+        digest.update(len(text.encode()).to_bytes(8, "big"))
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+class RunContext(Record):
+    """What every stage needs to find its files and models; part of every cache key.
+
+    `store_identity` changes when a store is made anew, so that no cached ref can dangle.
+    """
+
+    store_uri: str
+    store_identity: str
+    models: str
+    models_fingerprint: str
+    device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,0 +1,88 @@
+"""The real images of a run as references: every calibrated distance, and the KO probe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.domain.calibration import Quantiles, Reference
+from tasks.domain.probe import KoProbe, defect_windows
+
+Arrays = Mapping[str, NDArray[Any]]
+ZONE_METRICS = {"lbp": "l1_mean", "gradient": "euclidean", "seam": "l1_mean", "continuity": "l1_mean"}
+IMAGE_METRICS = {"quantiles": "l1_mean", "border": "euclidean"}
+
+
+@dataclass(frozen=True)
+class RealReference:
+    """Calibrated references by name, the novelty quantiles, the KO probe, and residuals of zones.
+
+    `novelty` holds the quantiles of each real window's cosine distance to its nearest window of
+    another source.
+    """
+
+    references: dict[str, Reference]
+    novelty: Quantiles
+    probe: KoProbe
+    windows: NDArray[np.float32]
+    residuals: NDArray[np.float32]
+    sources: NDArray[np.str_]
+
+    @classmethod
+    def fit(cls, described: Arrays, min_ko: int) -> "RealReference":
+        """Calibrate on the arrays of `describe_batch`, all batches concatenated.
+
+        Raises:
+            BadInput: fewer than 4 real images with a bead.
+        """
+        references = {
+            name: Reference.fit(
+                described[f"zone_{name}"], described["zone_source"], metric
+            )
+            for name, metric in ZONE_METRICS.items()
+        } | {
+            name: Reference.fit(
+                described[f"image_{name}"], described["image_source"], metric
+            )
+            for name, metric in IMAGE_METRICS.items()
+        }
+        windows, sources = described["zone_embedding"], described["zone_source"]
+        return cls(
+            references=references,
+            novelty=Quantiles.of(nearest_other_distance(windows, sources)),
+            probe=fitted_probe(described, min_ko),
+            windows=windows,
+            residuals=described["zone_residual"],
+            sources=sources,
+        )
+
+    def calibration(self) -> dict[str, dict[str, float]]:
+        """The quantiles of every reference, to be stored with the run."""
+        named = {name: ref.quantiles for name, ref in self.references.items()}
+        return {
+            name: quantiles.model_dump() for name, quantiles in (named | {"novelty": self.novelty}).items()
+        }
+
+
+def nearest_other_distance(
+    rows: NDArray[np.float32], groups: NDArray[np.str_], block: int = 1024
+) -> NDArray[np.float32]:
+    """Cosine distance of each unit row to the nearest row of another group, (n,)."""
+    nearest = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
+        cosine = rows[part] @ rows.T
+        cosine[groups[part, None] == groups[None, :]] = -1.0
+        nearest[part] = 1.0 - cosine.max(axis=1)
+    return nearest
+
+
+def fitted_probe(described: Arrays, min_ko: int) -> KoProbe:
+    """The KO probe on the real windows; a KO image lends the window least like the sound ones."""
+    is_ko = described["zone_label"] == "KO"
+    windows, sources = described["zone_embedding"], described["zone_source"]
+    sound, sound_sources = windows[~is_ko], sources[~is_ko]
+    picks = defect_windows(windows[is_ko], sources[is_ko], sound) if is_ko.any() else []
+    return KoProbe.fit(sound, windows[is_ko][picks], sound_sources, min_ko)

@@ -1,0 +1,161 @@
+"""The window: the square crop the diffusion model sees, and the way back into the image.
+
+x' = (1 - M) x + M f(x, M, p), article 3.2. Outside M the result equals x bit for bit: only
+pixels inside M are ever written. The blend is feathered inside M alone.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tasks.domain.errors import ShapeError
+
+BoolMask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+
+
+def window_around(region: BoolMask, native_px: int) -> Box:
+    """The square window (x, y, w, h) for a region, inside the image.
+
+    Its side is the model's native resolution, so that pixels are seen one to one; larger only
+    when the region needs it, smaller only when the image is.
+
+    Args:
+        region: (H, W), not empty.
+        native_px: side the model was trained at, in pixels.
+    """
+    height, width = region.shape
+    rows, cols = np.nonzero(region)
+    extent = int(max(np.ptp(rows), np.ptp(cols))) + 1
+    side = min(max(native_px, int(np.ceil(extent * 1.15))), height, width)
+    top = int(np.clip((rows.min() + rows.max() + 1 - side) // 2, 0, height - side))
+    left = int(np.clip((cols.min() + cols.max() + 1 - side) // 2, 0, width - side))
+    return left, top, side, side
+
+
+def crop(array: NDArray[np.generic], box_xywh: Box) -> NDArray[np.generic]:
+    """The part of an (H, W, ...) array inside the box."""
+    x, y, w, h = box_xywh
+    return array[y : y + h, x : x + w]
+
+
+def latent_mask(region: BoolMask, cell_px: int) -> BoolMask:
+    """The region grown to whole latent cells, so that nearest sampling loses none of it.
+
+    Args:
+        region: (H, W), sides divisible by `cell_px`.
+        cell_px: image pixels a latent cell, per side (8 for SD 1.5).
+
+    Returns:
+        (H, W), True on every cell that the region touches.
+    """
+    height, width = region.shape
+    if height % cell_px or width % cell_px:
+        raise ShapeError(f"Expected sides divisible by {cell_px}, but got {height}x{width}")
+    cells = region.reshape(height // cell_px, cell_px, width // cell_px, cell_px).any(axis=(1, 3))
+    return np.kron(cells, np.ones((cell_px, cell_px), dtype=bool)).astype(bool)
+
+
+def feather(region: BoolMask, width_px: float) -> NDArray[np.float32]:
+    """Blend weights: 0 outside M, rising to 1 over `width_px` inside M.
+
+    Returns:
+        (H, W) float32 in [0, 1]. A region thinner than the feather keeps weight 1 at its core.
+    """
+    if width_px <= 0 or not region.any():
+        return region.astype(np.float32)
+    depth = ndimage.distance_transform_edt(np.pad(region, 1, constant_values=False))[1:-1, 1:-1]
+    ramp = np.minimum(depth / (min(width_px, float(depth.max())) + 0.5), 1.0)
+    return np.asarray(ramp * region, dtype=np.float32)
+
+
+def smoothed(image: NDArray[np.float32], sigma_px: float = 1.0) -> NDArray[np.float32]:
+    """The (H, W, C) image without its finest detail; the remainder is mostly sensor grain."""
+    return np.asarray(ndimage.gaussian_filter(image, (sigma_px, sigma_px, 0)), dtype=np.float32)
+
+
+def with_grain(
+    painted: NDArray[np.float32],
+    original: NDArray[np.float32],
+    region: BoolMask,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """The painted window with the camera's grain, measured around the region, added inside it.
+
+    A VAE smooths grain away and a detector would learn its absence. Residuals of the original
+    outside the region are drawn in whole 5x5 blocks (grain is correlated by demosaicing) from
+    its flat parts and added with the strength that the painted region lacks.
+
+    Args:
+        painted, original: (S, S, 3) in 0-255.
+        region: (S, S), where `painted` will be used.
+
+    Returns:
+        (S, S, 3) float32; equal to `painted` where the original has no grain to lend.
+    """
+    residual = original - smoothed(original)
+    grain = _resampled_blocks(residual, original, region, rng)
+    if grain is None:
+        return painted
+    wanted = float(np.median(np.abs(grain)))
+    present = float(np.median(np.abs((painted - smoothed(painted))[region])))
+    missing = np.sqrt(max(wanted**2 - present**2, 0.0)) / max(wanted, 1e-6)
+    return painted + np.float32(missing) * grain
+
+
+def _resampled_blocks(
+    residual: NDArray[np.float32],
+    original: NDArray[np.float32],
+    region: BoolMask,
+    rng: np.random.Generator,
+    block_px: int = 5,
+) -> NDArray[np.float32] | None:
+    """A full window of grain, tiled from blocks of `residual` outside the region, flattest half."""
+    side = residual.shape[0]
+    free = ~ndimage.binary_dilation(region, iterations=2)
+    corners = np.stack(
+        np.meshgrid(np.arange(0, side - block_px + 1, 2), np.arange(0, side - block_px + 1, 2)), -1
+    ).reshape(-1, 2)
+    usable = ndimage.minimum_filter(free, block_px, origin=-(block_px // 2), mode="nearest")
+    corners = corners[usable[corners[:, 0], corners[:, 1]]]
+    if len(corners) < 4:
+        return None
+    slope = ndimage.gaussian_gradient_magnitude(original.mean(axis=2), 1.5)
+    flatness = ndimage.uniform_filter(slope, block_px, origin=-(block_px // 2))
+    order = np.argsort(flatness[corners[:, 0], corners[:, 1]], kind="stable")
+    corners = corners[order[: max(4, len(order) // 2)]]
+    tiles = -(-side // block_px)
+    picks = corners[rng.integers(len(corners), size=(tiles, tiles))]
+    offsets = np.arange(block_px)
+    rows = picks[..., 0][:, None, :, None] + offsets[None, :, None, None]
+    cols = picks[..., 1][:, None, :, None] + offsets[None, None, None, :]
+    grain = residual[rows, cols].reshape(tiles * block_px, tiles * block_px, -1)
+    return np.asarray(grain[:side, :side], dtype=np.float32)
+
+
+def stitched(
+    image: NDArray[np.generic], painted: NDArray[np.float32], region: BoolMask, box_xywh: Box,
+    feather_px: float,
+) -> NDArray[np.generic]:
+    """The image with the painted window blended in, inside the region only.
+
+    Args:
+        image: (H, W) or (H, W, 3), any unsigned integer type; it is copied, not written.
+        painted: the window in the image's own units, (S, S) or (S, S, 3).
+        region: (H, W).
+        box_xywh: where the window lies.
+
+    Returns:
+        Same shape and type as `image`; equal to it bit for bit outside the region.
+    """
+    after = image.copy()
+    inside = crop(region, box_xywh).astype(bool)
+    weight = crop(feather(region, feather_px), box_xywh).astype(np.float32)
+    before = crop(image, box_xywh).astype(np.float32)
+    if before.ndim == 3:
+        weight = weight[..., None]
+    blend = before + weight * (painted - before)
+    info = np.iinfo(image.dtype)
+    values = np.clip(np.rint(blend), info.min, info.max).astype(image.dtype)
+    crop(after, box_xywh)[inside] = values[inside]
+    return after

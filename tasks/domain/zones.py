@@ -1,0 +1,63 @@
+"""What is measured of one zone of one image, real or edited, in the same way for both.
+
+A zone is a region M with its bead. Real images lend zones drawn by the same strategies as the
+edits, so that a candidate's figures are compared with like.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.domain.continuity import defect_continuity
+from tasks.domain.luminance import luminance
+from tasks.domain.noise import residual_features
+from tasks.domain.seam import seam_ratio
+from tasks.domain.texture import texture_features
+from tasks.domain.window import Box, crop
+
+
+@dataclass(frozen=True)
+class ZoneFeatures:
+    """lbp (p,), gradient (q,), seam (1,), continuity (1,), residual (r,); all float32."""
+
+    lbp: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    seam: NDArray[np.float32]
+    continuity: NDArray[np.float32]
+    residual: NDArray[np.float32]
+
+
+def zone_features(
+    image_rgb: NDArray[np.uint8],
+    bead: NDArray[np.bool_],
+    region: NDArray[np.bool_],
+    window_xywh: Box,
+) -> ZoneFeatures:
+    """The features of a region, measured within its window.
+
+    Args:
+        image_rgb: (H, W, 3).
+        bead, region: (H, W).
+        window_xywh: the square the region lies in; nothing outside it is read.
+    """
+    window = np.asarray(crop(image_rgb, window_xywh))
+    zone = np.asarray(crop(region, window_xywh), dtype=bool)
+    inside = np.asarray(crop(bead, window_xywh), dtype=bool)
+    grey = luminance(window)
+    texture = texture_features(grey, zone)
+    return ZoneFeatures(
+        lbp=texture.lbp,
+        gradient=texture.gradient,
+        seam=np.array([seam_ratio(grey, zone, inside)], dtype=np.float32),
+        continuity=np.array([defect_continuity(grey, zone)], dtype=np.float32),
+        residual=residual_features(window.astype(np.float32), zone),
+    )
+
+
+def stacked(zones: list[ZoneFeatures]) -> dict[str, NDArray[np.float32]]:
+    """The features of many zones as one (n, p) array a name; n must be at least 1."""
+    return {
+        name: np.stack([getattr(zone, name) for zone in zones])
+        for name in ("lbp", "gradient", "seam", "continuity", "residual")
+    }

@@ -1,0 +1,100 @@
+"""Inpaint: planned edits become candidates; only pixels inside the region are written."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from tasks.domain.images import Pixels, display_range, display_rgb, in_source_units
+from tasks.domain.parameters import InpaintParams
+from tasks.domain.records import Candidate, PlannedEdit, RunContext
+from tasks.domain.window import crop, stitched, with_grain
+from tasks.models.inpainter import PaintJob, effective_steps
+from tasks.models.loading import inpainter
+from tasks.sources import source_pixels
+from tasks.stage import stage
+from tasks.store.files import ContentStore
+
+
+@stage(version=1, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
+def inpaint_batch(
+    plans: Sequence[PlannedEdit], context: RunContext, params: InpaintParams
+) -> list[Candidate]:
+    """A candidate for each planned edit, in order."""
+    store = ContentStore(context.store_uri)
+    with inpainter(context.models, context.models_fingerprint, context.device) as model:
+        jobs = [_job(plan, store, model.native_px) for plan in plans]
+        painted = model.paint(jobs)
+        device, dtype = model.device, model.dtype
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return [
+        Candidate(
+            plan=plan,
+            image=store.put_image(_composed(plan, window, store, params)),
+            effective_steps=effective_steps(plan.edit.steps, plan.edit.strength),
+            device=device,
+            dtype=dtype,
+            created_at=created_at,
+        )
+        for plan, window in zip(plans, painted, strict=True)
+    ]
+
+
+def _job(plan: PlannedEdit, store: ContentStore, native_px: int) -> PaintJob:
+    """The window of a planned edit at the model's native resolution."""
+    pixels = source_pixels(store, plan.source)
+    view = display_rgb(pixels, display_range(pixels))
+    window = crop(view, plan.window_xywh)
+    region = crop(store.get_mask(plan.region), plan.window_xywh)
+    return PaintJob(
+        window_rgb=_resized_rgb(window, native_px),
+        region=_resized_mask(region, native_px),
+        prompt=plan.edit.prompt,
+        negative_prompt=plan.edit.negative_prompt,
+        seed=plan.edit.seed,
+        strength=plan.edit.strength,
+        guidance_scale=plan.edit.guidance_scale,
+        steps=plan.edit.steps,
+    )
+
+
+def _composed(
+    plan: PlannedEdit, painted: NDArray[np.float32], store: ContentStore, params: InpaintParams
+) -> Pixels:
+    """x' = (1-M) x + M f(x): the painted window, with grain, in the source's own units."""
+    pixels = source_pixels(store, plan.source)
+    value_range = display_range(pixels)
+    region = store.get_mask(plan.region)
+    window_region = crop(region, plan.window_xywh).astype(bool)
+    original = crop(display_rgb(pixels, value_range), plan.window_xywh).astype(np.float32)
+    at_size = _resized(painted, original.shape[0])
+    rng = np.random.default_rng((plan.edit.seed, 1))
+    grained = with_grain(at_size, original, window_region, rng)
+    values = in_source_units(grained, pixels, value_range)
+    return stitched(pixels, values, region, plan.window_xywh, params.feather_px)
+
+
+def _resized(image: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+    """The square image at another size; itself when it already has it."""
+    if image.shape[0] == side_px:
+        return image
+    return np.asarray(
+        resize(image, (side_px, side_px), order=3, anti_aliasing=image.shape[0] > side_px),
+        dtype=np.float32,
+    )
+
+
+def _resized_rgb(window: NDArray[np.generic], side_px: int) -> NDArray[np.uint8]:
+    """The (s, s, 3) uint8 window at the model's size."""
+    values = _resized(window.astype(np.float32), side_px)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _resized_mask(mask: NDArray[np.generic], side_px: int) -> NDArray[np.bool_]:
+    """The mask at the model's size; any touched pixel stays, so that thin regions survive."""
+    if mask.shape[0] == side_px:
+        return mask.astype(bool)
+    grown = resize(mask.astype(np.float32), (side_px, side_px), order=1, anti_aliasing=True)
+    return np.asarray(grown > 0.2)

@@ -1,0 +1,171 @@
+"""The inpainter: Stable Diffusion inpainting through diffusers, in batches, one seed an image.
+
+f(x, M, p) of article 3.2 on windows at the model's native resolution. diffusers runs
+int(steps * strength) steps, so 25 at .35 are 8; `effective_steps` says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.domain.errors import ModelSetError, ShapeError
+from tasks.domain.window import latent_mask
+from tasks.models.device import half_precision, is_out_of_memory
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE_BATCH = {"cpu": 16, "cuda": 8}
+
+
+@dataclass(frozen=True)
+class PaintJob:
+    """One window to paint: image (s, s, 3) uint8, region (s, s) bool, and how."""
+
+    window_rgb: NDArray[np.uint8]
+    region: NDArray[np.bool_]
+    prompt: str
+    negative_prompt: str
+    seed: int
+    strength: float
+    guidance_scale: float
+    steps: int
+
+    @property
+    def settings(self) -> tuple[float, float, int]:
+        """What jobs of one diffusers call must share."""
+        return self.strength, self.guidance_scale, self.steps
+
+
+def effective_steps(steps: int, strength: float) -> int:
+    """The denoising steps diffusers really runs: int(steps * strength), at least 1."""
+    return max(1, min(int(steps * strength), steps))
+
+
+class Inpainter:
+    """A loaded inpainting pipeline on one device."""
+
+    def __init__(self, pipeline: Any, device: str, dtype: "torch.dtype") -> None:
+        self._pipeline = pipeline
+        self.device = device
+        self.dtype = str(dtype).removeprefix("torch.")
+        self.device_batch = DEVICE_BATCH[device]
+        self.native_px: int = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+        self._prompts: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        device: str,
+        *,
+        revision: str | None = None,
+        full_precision: bool = False,
+    ) -> "Inpainter":
+        """Load a diffusers folder, a single .safetensors file, or a pinned hub revision.
+
+        Raises:
+            ModelSetError: nothing usable is there; pickled weights are never loaded.
+        """
+        import torch
+        from diffusers import StableDiffusionInpaintPipeline
+
+        dtype = torch.float32 if full_precision else half_precision(device)
+        options: dict[str, Any] = {
+            "torch_dtype": dtype,
+            "safety_checker": None,
+        }
+        try:
+            if str(path).endswith(".safetensors"):
+                pipeline = StableDiffusionInpaintPipeline.from_single_file(str(path), **options)
+            else:
+                pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+                    str(path),
+                    revision=revision,
+                    use_safetensors=True,
+                    requires_safety_checker=False,
+                    **options,
+                )
+        except (OSError, ValueError, KeyError) as exc:
+            raise ModelSetError(
+                f"Expected an inpainting pipeline in safetensors at {path}, but: {exc}"
+            ) from exc
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+        return cls(pipeline.to(device), device, dtype)
+
+    def paint(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
+        """The painted windows, in the jobs' order.
+
+        Jobs are run in device batches of one size (the last one padded), so that an image does
+        not depend on how many others come along. Out of memory halves the batch and goes on.
+
+        Returns:
+            One (s, s, 3) float32 in [0, 255] a job; meaningful inside its region.
+
+        Raises:
+            ShapeError: a window is not native_px wide and high.
+        """
+        for job in jobs:
+            if job.region.shape != (self.native_px, self.native_px):
+                raise ShapeError(
+                    f"Expected windows of {self.native_px} px, but got {job.region.shape}"
+                )
+        painted: list[NDArray[np.float32] | None] = [None] * len(jobs)
+        for settings in dict.fromkeys(job.settings for job in jobs):
+            same = [i for i, job in enumerate(jobs) if job.settings == settings]
+            while same:
+                now, same = same[: self.device_batch], same[self.device_batch :]
+                try:
+                    windows = self._paint_batch([jobs[i] for i in now])
+                except RuntimeError as exc:
+                    if not is_out_of_memory(exc) or self.device_batch == 1:
+                        raise
+                    self.device_batch //= 2
+                    same = now + same
+                    continue
+                for i, window in zip(now, windows, strict=True):
+                    painted[i] = window
+        return [window for window in painted if window is not None]
+
+    def _paint_batch(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
+        """One diffusers call on a full device batch; padding repeats the last job."""
+        import torch
+
+        padded = [*jobs, *[jobs[-1]] * (self.device_batch - len(jobs))]
+        strength, guidance_scale, steps = jobs[0].settings
+        cell = int(self._pipeline.vae_scale_factor)
+        images = np.stack([job.window_rgb for job in padded]).astype(np.float32) / 255.0
+        masks = np.stack([latent_mask(job.region, cell) for job in padded]).astype(np.float32)
+        with torch.inference_mode():
+            output = self._pipeline(
+                prompt_embeds=self._embedded([job.prompt for job in padded]),
+                negative_prompt_embeds=self._embedded([job.negative_prompt for job in padded]),
+                image=torch.from_numpy(images).permute(0, 3, 1, 2),
+                mask_image=torch.from_numpy(masks)[:, None],
+                height=self.native_px,
+                width=self.native_px,
+                strength=max(strength, 1.0 / steps),
+                guidance_scale=guidance_scale,
+                num_inference_steps=steps,
+                generator=[torch.Generator("cpu").manual_seed(job.seed) for job in padded],
+                output_type="np",
+            ).images
+        return [np.asarray(output[i] * 255.0, dtype=np.float32) for i in range(len(jobs))]
+
+    def _embedded(self, prompts: Sequence[str]) -> "torch.Tensor":
+        """Prompt embeddings (n, tokens, width), each distinct prompt encoded once."""
+        import torch
+
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._prompts:
+                embedding, _ = self._pipeline.encode_prompt(
+                    prompt, self._pipeline.device, 1, do_classifier_free_guidance=False
+                )
+                self._prompts[prompt] = embedding
+        return torch.cat([self._prompts[prompt] for prompt in prompts])

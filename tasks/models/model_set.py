@@ -1,0 +1,163 @@
+"""A model set: segmenter, inpainter and embedder with pinned versions, named or in a folder.
+
+A set is a folder with a `model_set.json`: what each part is, where its files lie, the sha256 of
+every file, and the set's own defaults. `tiny` ships with poolstar; `sd15` is read from the
+folder that POOLSTAR_SD15 names (an air-gapped plant copies that folder).
+"""
+
+import hashlib
+import json
+import os
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.domain.errors import ModelSetError
+
+BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
+LIBRARIES = ("torch", "diffusers", "transformers", "segment-anything", "open_clip_torch")
+
+
+class Part(BaseModel):
+    """One model of a set: its format, and its file or folder below the set's root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str
+    path: str
+    revision: str | None = Field(None, description="Pinned revision, for provenance")
+
+
+class Defaults(BaseModel):
+    """The edit parameters a set works best with, where the user names none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strength: float = Field(0.35, gt=0, le=1)
+    guidance_scale: float = Field(7.5, ge=1)
+
+
+class ModelSet(BaseModel):
+    """What `model_set.json` says; `root` is the folder it was read from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    root: Path = Field(exclude=True)
+    native_window_px: int
+    embedding_dim: int
+    full_precision: bool = Field(False, description="Compute in float32 even where half is faster")
+    trained_on_synthetic: bool = Field(False, description="Fine-tuned on generated images")
+    defaults: Defaults = Defaults()
+    segmenter: Part
+    inpainter: Part
+    embedder: Part
+    files: dict[str, str] = Field(description="sha256 of every file, by path below root")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits over the description and all file hashes; equal sets give equal ones."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
+
+    def path_of(self, part: Part) -> Path:
+        """Where a part lies on this machine."""
+        return self.root / part.path
+
+    def provenance(self, device: str, dtype: str) -> dict[str, object]:
+        """Model ids, revisions, weight hashes and library versions, for every pool row."""
+        return {
+            "set": self.name,
+            "set_version": self.version,
+            "fingerprint": self.fingerprint,
+            "parts": {
+                name: part.model_dump()
+                for name, part in (
+                    ("segmenter", self.segmenter),
+                    ("inpainter", self.inpainter),
+                    ("embedder", self.embedder),
+                )
+            },
+            "weights": {k: v for k, v in self.files.items() if not k.endswith((".json", ".txt"))},
+            "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "device": device,
+            "dtype": dtype,
+        }
+
+
+def open_model_set(name_or_path: str) -> ModelSet:
+    """The set of that name or in that folder; only its description is read.
+
+    Raises:
+        ModelSetError: no such set, or its description is damaged.
+    """
+    root = _root_of(name_or_path)
+    description = root / "model_set.json"
+    try:
+        return ModelSet.model_validate({**json.loads(description.read_text()), "root": root})
+    except FileNotFoundError as exc:
+        raise ModelSetError(
+            f"Expected a model set at {root}, but it has no model_set.json; "
+            "use tiny, or a folder made for sd15 (README, 'GPU and SD 1.5')"
+        ) from exc
+    except (OSError, ValueError, TypeError, ValidationError) as exc:
+        raise ModelSetError(f"Expected a valid {description}, but: {exc}") from exc
+
+
+def _root_of(name_or_path: str) -> Path:
+    """The folder of a bundled name, of `sd15`, or the path itself."""
+    if name_or_path in BUNDLED:
+        return BUNDLED[name_or_path]
+    if name_or_path == "sd15":
+        folder = os.environ.get("POOLSTAR_SD15")
+        if not folder:
+            raise ModelSetError(
+                "Expected POOLSTAR_SD15 to name the folder with the sd15 weights, but it is not "
+                "set; README, 'GPU and SD 1.5', says how to make that folder"
+            )
+        return Path(folder)
+    if not Path(name_or_path).is_dir():
+        raise ModelSetError(
+            f"Expected tiny, sd15 or a folder as model set, but got {name_or_path!r}"
+        )
+    return Path(name_or_path)
+
+
+def damaged_files(models: ModelSet) -> list[str]:
+    """What is wrong with the set's files, a sentence each; empty when all hashes match."""
+    problems = []
+    for name, expected in sorted(models.files.items()):
+        path = models.root / name
+        if not path.is_file():
+            problems.append(f"{name}: missing")
+        elif (found := file_sha256(path)) != expected:
+            problems.append(f"{name}: sha256 {found[:12]}, expected {expected[:12]}")
+    return problems
+
+
+def require_intact(models: ModelSet) -> None:
+    """Raises ModelSetError naming every missing or changed file."""
+    if problems := damaged_files(models):
+        raise ModelSetError(
+            f"Expected the files of model set {models.name} at {models.root} unchanged, but "
+            + "; ".join(problems)
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_model_set(models: ModelSet) -> None:
+    """Write `model_set.json` with the hashes of all files now below the root."""
+    files = {
+        str(path.relative_to(models.root)): file_sha256(path)
+        for path in sorted(models.root.rglob("*"))
+        if path.is_file() and path.name not in {"model_set.json", "MODEL_CARD.md"}
+    }
+    text = models.model_copy(update={"files": files}).model_dump_json(indent=1)
+    (models.root / "model_set.json").write_text(text + "\n")

@@ -1,0 +1,1 @@
+"""Where bytes live: content-addressed files and the LanceDB archive."""
