@@ -194,7 +194,7 @@ class Reference:
             products = rows.astype(np.float64) @ self.features.T.astype(np.float64)
             return np.asarray(np.clip(1.0 - products, 0.0, None))
         if self.metric == "l1_mean":
-            return np.asarray(cdist(rows, self.features, "cityblock")) / rows.shape[1]
+            return np.asarray(cdist(rows, self.features, "cityblock") / rows.shape[1])
         here, there = (rows - self.centre) / self.scale, (self.features - self.centre) / self.scale
         return np.asarray(cdist(here, there, "euclidean"))
 

@@ -1,8 +1,9 @@
 """Continuity of a defect: a crack or a pore is one piece, noise is speckle.
 
 A pixel is anomalous when |I - G_6 * I| > k max(sigma_around, sigma_grain), sigma_around robust on
-the ring around the zone; continuity = share of anomalous pixels in connected pieces of at least
-12 px (at 256 px; the size grows with the image's area), bright and dark apart.
+the ring around the zone; continuity = 1 - S / max(A, .01 Z) with A the anomalous pixels, S those
+of them outside connected pieces of at least 12 px (at 256 px; the size grows with the image's
+area; bright and dark apart) and Z the zone's pixels, so that a few stray ones do not count.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ _PIECE_PX = 12
 _NOMINAL_SIDE_PX = 256
 _SMOOTH_PX = 6.0
 _RING_PX = 12
+_STRAY_SHARE = 0.01
 
 
 def defect_continuity(grey: GreyImage, zone: BoolMask) -> float:
@@ -45,7 +47,8 @@ def defect_continuity(grey: GreyImage, zone: BoolMask) -> float:
     smallest = max(2, round(_PIECE_PX * scale**2))
     pieces = [_in_pieces(zone & (sign * residual > limit), smallest) for sign in (1.0, -1.0)]
     total = sum(count for count, _ in pieces)
-    return 1.0 if total == 0 else sum(kept for _, kept in pieces) / total
+    speckle = total - sum(kept for _, kept in pieces)
+    return 1.0 - speckle / max(total, _STRAY_SHARE * float(zone.sum()))
 
 
 def _in_pieces(anomalous: BoolMask, smallest: int) -> tuple[int, int]:

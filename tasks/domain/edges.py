@@ -7,7 +7,13 @@ log(mean b / c), log(std b / c), std b / mean b. A real bead's toe keeps an edge
 import numpy as np
 from scipy import ndimage
 
-from tasks.domain.luminance import BoolMask, FloatArray, GreyImage, require_pixels, require_same_grid
+from tasks.domain.luminance import (
+    BoolMask,
+    FloatArray,
+    GreyImage,
+    require_pixels,
+    require_same_grid,
+)
 from tasks.domain.seam import signed_distance
 
 _BORDER_PX = 2.0

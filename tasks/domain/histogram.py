@@ -6,7 +6,13 @@ the two distributions of grey levels (Vallender, 1974), in grey levels.
 
 import numpy as np
 
-from tasks.domain.luminance import BoolMask, FloatArray, GreyImage, require_pixels, require_same_grid
+from tasks.domain.luminance import (
+    BoolMask,
+    FloatArray,
+    GreyImage,
+    require_pixels,
+    require_same_grid,
+)
 
 QUANTILES = 64
 

@@ -6,6 +6,7 @@ spectrum in a zone against a ring around it (noise residuals in forensics: Lukas
 Goljan, IEEE TIFS 2006).
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def _log_bands(grey: npt.NDArray[Any]) -> list[float]:
     fy, fx = np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1])[None, :]
     radius = np.hypot(fy, fx)
     total = power.sum() + _EPS
-    edges = zip(_BAND_EDGES[:-1], _BAND_EDGES[1:], strict=True)
+    edges = itertools.pairwise(_BAND_EDGES)
     shares = [power[(radius >= low) & (radius < high)].sum() / total for low, high in edges]
     return [float(np.log(share + _EPS)) for share in shares]
 

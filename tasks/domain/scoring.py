@@ -1,7 +1,8 @@
 """Scores of a candidate: S_i and D_plaus.
 
 S_i = l1 R_i + (1 - l1) U_i;  D_plaus = a D_CLIP + (1 - a) D_phys  (article 3.3 and 3.6).
-R_i is the mean of two texture typicalities, U_i a trapezoid of the distance to the nearest other
+R_i = sqrt(t_LBP t_gradient), the geometric mean, so that a texture wholly foreign to one measure
+is not redeemed by the other; U_i is a trapezoid of the distance to the nearest other
 image, D_phys the mean of three atypicalities. All are in [0, 1].
 """
 
@@ -13,7 +14,7 @@ from tasks.domain.parameters import ScoreParams
 
 def realism(lbp_typicality: float, gradient_typicality: float) -> float:
     """R_i in [0, 1]: how coherent the edited zone's texture is with real beads."""
-    return (lbp_typicality + gradient_typicality) / 2
+    return math.sqrt(max(lbp_typicality, 0.0) * max(gradient_typicality, 0.0))
 
 
 def utility(distance: float, real: Quantiles, duplicate_distance: float) -> float:

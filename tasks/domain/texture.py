@@ -6,6 +6,7 @@ s = .7, 1.4, 2.8 px; the mean of log E_s (so that a few strong edges do not hide
 zone), its differences between scales, its spread, and the log of the grain.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,13 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.feature import local_binary_pattern
 
-from tasks.domain.luminance import BoolMask, FloatArray, GreyImage, require_pixels, require_same_grid
+from tasks.domain.luminance import (
+    BoolMask,
+    FloatArray,
+    GreyImage,
+    require_pixels,
+    require_same_grid,
+)
 from tasks.domain.noise import grain_sigma
 
 LBP_BINS = 20
@@ -79,7 +86,7 @@ def _energies(window: FloatArray, where: BoolMask) -> FloatArray:
         energy = np.log(ndimage.gaussian_gradient_magnitude(window, scale)[where] ** 2 + _QUIET)
         means.append(energy.mean())
         spreads.append(energy.std())
-    ratios = [fine - coarse for fine, coarse in zip(means[:-1], means[1:], strict=True)]
+    ratios = [fine - coarse for fine, coarse in itertools.pairwise(means)]
     grain = np.log(grain_sigma(window, where) + _QUIET)
     return np.array([*means, *ratios, *spreads, grain], dtype=np.float32)
 

@@ -1,0 +1,1 @@
+"""The factory: a simulated plant that renders weld images with exact masks."""
