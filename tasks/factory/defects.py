@@ -71,7 +71,7 @@ def add_crack(surface: Surface, rng: np.random.Generator) -> BoolMask:
     at = place_on_bead(surface, rng, 0.0, 0.55, 36 * s)
     angle = bead_direction(surface, at) + (0 if rng.random() < 0.6 else np.pi / 2)
     angle += rng.normal(0, 0.2)
-    path = _walk(at, angle, rng.uniform(24, 46) * s, 0.28, rng, 0.8 * s)
+    path = _walk(at, angle, rng.uniform(26, 48) * s, 0.13, rng, 0.8 * s)
     jag = 0.7 * s * rng.normal(size=path.shape)
     distance, place = _path_distance(surface, path + ndimage.gaussian_filter1d(jag, 0.7, axis=0))
     width = rng.uniform(0.9, 1.6) * s * (0.45 + 0.75 * np.sin(np.pi * np.clip(place, 0.03, 0.97)))
