@@ -7,24 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.calibration import Quantiles, Reference
+from tasks.domain.calibration import Metric, Quantiles, Reference
 from tasks.domain.probe import KoProbe, defect_windows
 
 Arrays = Mapping[str, NDArray[Any]]
-ZONE_METRICS = {"lbp": "l1_mean", "gradient": "euclidean", "seam": "l1_mean", "continuity": "l1_mean"}
-IMAGE_METRICS = {"quantiles": "l1_mean", "border": "euclidean"}
+ZONE_METRICS: dict[str, Metric] = {"lbp": "l1_mean", "gradient": "euclidean"}
+IMAGE_METRICS: dict[str, Metric] = {"quantiles": "l1_mean", "border": "euclidean"}
 
 
 @dataclass(frozen=True)
 class RealReference:
     """Calibrated references by name, the novelty quantiles, the KO probe, and residuals of zones.
 
-    `novelty` holds the quantiles of each real window's cosine distance to its nearest window of
+    `spreads` holds the quantiles of what is a distance in itself: `seam`, `speckle` (1 minus the
+    continuity), and `novelty`, each real window's cosine distance to its nearest window of
     another source.
     """
 
     references: dict[str, Reference]
-    novelty: Quantiles
+    spreads: dict[str, Quantiles]
     probe: KoProbe
     windows: NDArray[np.float32]
     residuals: NDArray[np.float32]
@@ -51,7 +52,11 @@ class RealReference:
         windows, sources = described["zone_embedding"], described["zone_source"]
         return cls(
             references=references,
-            novelty=Quantiles.of(nearest_other_distance(windows, sources)),
+            spreads={
+                "seam": Quantiles.of(described["zone_seam"].ravel()),
+                "speckle": Quantiles.of(1 - described["zone_continuity"].ravel()),
+                "novelty": Quantiles.of(nearest_other_distance(windows, sources)),
+            },
             probe=fitted_probe(described, min_ko),
             windows=windows,
             residuals=described["zone_residual"],
@@ -60,10 +65,8 @@ class RealReference:
 
     def calibration(self) -> dict[str, dict[str, float]]:
         """The quantiles of every reference, to be stored with the run."""
-        named = {name: ref.quantiles for name, ref in self.references.items()}
-        return {
-            name: quantiles.model_dump() for name, quantiles in (named | {"novelty": self.novelty}).items()
-        }
+        named = {name: ref.quantiles for name, ref in self.references.items()} | self.spreads
+        return {name: quantiles.model_dump() for name, quantiles in named.items()}
 
 
 def nearest_other_distance(

@@ -45,14 +45,14 @@ class Plate(_Style):
 class BeadShape(_Style):
     """The weld seam."""
 
-    width_px: float = Field(66.0, ge=10, le=140, description="Width in px at 256 px")
+    width_px: float = Field(40.0, ge=10, le=140, description="Width in px at 256 px")
     angle_deg: float = Field(0.0, ge=-90, le=90, description="Mean direction, degrees")
     angle_spread_deg: float = Field(5.0, ge=0, le=45, description="Spread of direction, degrees")
     height: float = Field(0.35, ge=0, le=1, description="Crown height over half width")
-    ripple_period_px: float = Field(7.0, ge=3, le=20, description="Ripple spacing, px at 256")
-    ripple_depth: float = Field(1.0, ge=0, le=3, description="Ripple relief, px at 256")
+    ripple_period_px: float = Field(6.0, ge=3, le=20, description="Ripple spacing, px at 256")
+    ripple_depth: float = Field(0.8, ge=0, le=3, description="Ripple relief, px at 256")
     ripple_curve: float = Field(0.7, ge=0, le=2, description="How far ripples bow, half widths")
-    wander_px: float = Field(4.0, ge=0, le=20, description="Wander of the centre line, px")
+    wander_px: float = Field(2.0, ge=0, le=20, description="Wander of the centre line, px")
     colour: Rgb = Field((0.5, 0.49, 0.47), description="Albedo of R, G, B in [0, 1]")
     tint: float = Field(0.4, ge=0, le=1, description="Strength of heat tint beside the bead")
     tint_width: float = Field(0.5, ge=0, le=2, description="Width of heat tint, half widths")
@@ -72,8 +72,8 @@ DEMO_PLANT = PlantStyle(
     light=Light(azimuth_deg=290, elevation_deg=42, ambient=0.34, specular=0.55, shininess=16),
     plate=Plate(colour=(0.56, 0.55, 0.54), brushed=0.09, brush_deg=3, mottle=0.05),
     bead=BeadShape(
-        width_px=68, angle_deg=0, angle_spread_deg=5, ripple_period_px=7.5, ripple_depth=1.1,
-        ripple_curve=0.75, colour=(0.50, 0.475, 0.45), tint=0.5, tint_width=0.55,
+        width_px=38, angle_deg=0, angle_spread_deg=5, ripple_period_px=6.0, ripple_depth=0.85,
+        ripple_curve=0.75, wander_px=2.0, colour=(0.50, 0.475, 0.45), tint=0.5, tint_width=0.55,
     ),
 )
 OTHER_PLANT = PlantStyle(
@@ -81,8 +81,8 @@ OTHER_PLANT = PlantStyle(
     light=Light(azimuth_deg=60, elevation_deg=30, ambient=0.25, specular=1.0, shininess=30),
     plate=Plate(colour=(0.35, 0.35, 0.36), brushed=0.03, brush_deg=80, mottle=0.2),
     bead=BeadShape(
-        width_px=50, angle_deg=20, angle_spread_deg=8, ripple_period_px=5.0, ripple_depth=0.8,
-        ripple_curve=1.2, colour=(0.42, 0.42, 0.43), tint=0.15, tint_width=0.4,
+        width_px=33, angle_deg=20, angle_spread_deg=8, ripple_period_px=4.5, ripple_depth=0.6,
+        ripple_curve=1.2, wander_px=2.0, colour=(0.42, 0.42, 0.43), tint=0.15, tint_width=0.4,
     ),
 )
 HELD_OUT_PLANTS = (DEMO_PLANT, OTHER_PLANT)
@@ -97,8 +97,8 @@ def _coordinates(style: PlantStyle) -> np.ndarray:
         [
             np.cos(azimuth) / 2, np.sin(azimuth) / 2, light.elevation_deg / 50, light.specular / 1.2,
             *plate.colour, plate.brushed / 0.2, plate.mottle / 0.2,
-            bead.width_px / 50, bead.angle_deg / 90, bead.ripple_period_px / 7,
-            bead.ripple_depth / 1.4, bead.ripple_curve, bead.tint, *bead.colour,
+            bead.width_px / 25, bead.angle_deg / 90, bead.ripple_period_px / 7,
+            bead.ripple_depth, bead.ripple_curve, bead.tint, *bead.colour,
             camera.blur_px, camera.grain / 5, float(camera.is_grey),
         ]
     )  # fmt: skip
@@ -141,11 +141,11 @@ def _drawn(rng: np.random.Generator) -> PlantStyle:
             mottle=rng.uniform(0.0, 0.2),
         ),
         bead=BeadShape(
-            width_px=rng.uniform(42, 92),
+            width_px=rng.uniform(28, 47),
             angle_deg=float(rng.choice([0, 0, 0, 90, 30, -30])) + rng.uniform(-0.0, 0.0),
             angle_spread_deg=rng.uniform(2, 12), height=rng.uniform(0.2, 0.5),
-            ripple_period_px=rng.uniform(4.5, 12), ripple_depth=rng.uniform(0.5, 1.9),
-            ripple_curve=rng.uniform(0.2, 1.3), wander_px=rng.uniform(0, 8), colour=_rgb(bead),
+            ripple_period_px=rng.uniform(4, 9), ripple_depth=rng.uniform(0.4, 1.4),
+            ripple_curve=rng.uniform(0.2, 1.3), wander_px=rng.uniform(0, 4), colour=_rgb(bead),
             tint=rng.uniform(0, 0.9), tint_width=rng.uniform(0.2, 1.0),
         ),
     )  # fmt: skip

@@ -26,7 +26,7 @@ def new_autoencoder() -> AutoencoderKL:
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 48, 80),
+        block_out_channels=(24, 48, 64),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -93,7 +93,7 @@ def train_autoencoder(
         vae.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    vae.to(memory_format=torch.channels_last).train()
+    vae.train()
     started = time.monotonic()
     for step in range(first, steps):
         for group in optimizer.param_groups:

@@ -44,7 +44,7 @@ def new_unet() -> UNet2DConditionModel:
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(96, 160, 224),
+        block_out_channels=(64, 112, 160),
         layers_per_block=1,
         cross_attention_dim=128,
         attention_head_dim=4,
@@ -187,7 +187,6 @@ def train_inpainter(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average, first = state["average"], state["step"]
-    unet.to(memory_format=torch.channels_last)
     scheduler = new_scheduler()
     empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids
     started, running = time.monotonic(), 0.0
@@ -246,7 +245,6 @@ def _loss(
     noisy = scheduler.add_noise(clean, noise, times)
     words = model["text"](tokens).last_hidden_state
     inputs = torch.cat([noisy, mask, latents.masked[picks].float()], dim=1)
-    inputs = inputs.to(memory_format=torch.channels_last)
     predicted = model["unet"](inputs, times, encoder_hidden_states=words).sample
     target = scheduler.get_velocity(clean, noise, times)
     weight = 0.05 + mask + 2.0 * latents.defect[picks].float() * mask
