@@ -98,6 +98,16 @@ def test_at_the_threshold_nothing_merges() -> None:
     assert duplicate_clusters(rows, np.ones(3), 1.0).kept.all()
 
 
+@given(st.integers(0, 10_000))
+def test_rounding_of_the_products_does_not_decide(seed: int) -> None:
+    rows = unit_rows(np.random.default_rng(seed), 40, d=64)
+    scores = -np.arange(40.0)
+    limits = [cosine(rows[i], rows[i + 1]) for i in range(10)]
+    for limit in [*limits, *np.nextafter(limits, -1)]:
+        found = duplicate_clusters(rows, scores, float(limit), block=16)
+        assert as_lists(found) == slow(rows, scores, float(limit), rows[:0])
+
+
 def test_bad_input_is_named() -> None:
     rows = np.eye(3, dtype=np.float32)
     with pytest.raises(BadInput, match="finite scores"):

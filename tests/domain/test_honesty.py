@@ -1,4 +1,4 @@
-"""The classifier finds planted traces, never a source it has seen, and each gate names its fault."""
+"""Planted traces are found, a source never tests its own model, each gate names its fault."""
 
 import math
 
@@ -55,6 +55,16 @@ def test_a_source_is_never_in_training_and_test_at_once() -> None:
         real, np.repeat(names[:24], 4), synth, np.repeat(names[24:], 4), seed=3
     )
     assert report.auc < 0.75
+
+
+def test_the_interval_narrows_with_sources_and_not_with_copies_of_rows() -> None:
+    real, synth = zones(0), zones(1, 0.25)
+    whole = real_vs_synthetic(real, GROUPS, synth, GROUPS, seed=0)
+    third = real_vs_synthetic(real[:32], GROUPS[:32], synth[:32], GROUPS[:32], seed=0)
+    copies = real_vs_synthetic(*(np.repeat(a, 5, axis=0) for a in (real, GROUPS, synth, GROUPS)), 0)
+    assert whole.auc_low < whole.auc < whole.auc_high
+    assert third.auc_high - third.auc_low > 1.3 * (whole.auc_high - whole.auc_low)
+    assert copies.auc_high - copies.auc_low > 0.75 * (whole.auc_high - whole.auc_low)
 
 
 def test_sizes_of_the_classes_do_not_tilt_the_probability() -> None:

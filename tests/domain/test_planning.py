@@ -77,7 +77,7 @@ def test_rounds_never_repeat_overshoot_or_favour_a_source(
     assert set(keys.values()) <= {1}
     assert len({e.seed for e in attempts}) == len(attempts)
     for prompt in {e.prompt for e in attempts}:
-        uses = Counter({s: 0 for s in SOURCES})
+        uses = Counter(dict.fromkeys(SOURCES, 0))
         uses.update(e.source_id for e in attempts if e.prompt == prompt)
         assert max(uses.values()) - min(uses.values()) <= 1
 

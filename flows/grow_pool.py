@@ -1,0 +1,98 @@
+"""grow_pool: a folder of real images becomes a new version of POOL★ (article, section 3)."""
+
+from prefect import flow, get_run_logger, unmapped
+
+from tasks.describe import describe_batch
+from tasks.domain.judging import Judgement
+from tasks.domain.parameters import GrowParams
+from tasks.domain.planning import plan_round
+from tasks.domain.rounds import batches, shortfalls
+from tasks.grown import Grown, GrowResult
+from tasks.ingest import ingest_batch, list_source_files
+from tasks.inpaint import inpaint_batch
+from tasks.judge import judge_run
+from tasks.land import land_run
+from tasks.measure import measure_batch
+from tasks.plan import plan_batch
+from tasks.prepare import prepare_run, snapshot_pool
+from tasks.report import publish_run
+from tasks.segment import segment_batch
+
+
+@flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
+def grow_pool(params: GrowParams) -> GrowResult:
+    """Grow POOL★ by the prompted defects, from the real images of a folder.
+
+    Args:
+        params: what to grow, from what, how much, and how strictly.
+    """
+    context = prepare_run(params)
+    grown = _read_sources(params, context)
+    described = describe_batch.map(
+        batches(grown.real_sources, params.batch_size),
+        batches(grown.real_beads, params.batch_size),
+        strategies=unmapped(grown.strategies(params)),
+        context=unmapped(context),
+    ).result()
+    run = snapshot_pool(params, context, grown.real_sources)
+    judgement = _grow_rounds(params, context, grown, described, run)
+    landed = land_run(params, context, run, grown.settled(judgement))
+    return publish_run(params, context, landed, grown.settled(judgement))
+
+
+def _read_sources(params: GrowParams, context) -> Grown:  # noqa: ANN001
+    """Images in, sources with beads out; everything refused is kept with its reason."""
+    files, refused = list_source_files(params.images)
+    ingested = ingest_batch.map(
+        batches(files, params.batch_size), context=unmapped(context), params=unmapped(params.ingest)
+    ).result()
+    grown = Grown.of_ingested(files, refused, ingested)
+    segmented = segment_batch.map(
+        batches(grown.sources, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.segment),
+    ).result()
+    return grown.with_beads(segmented)
+
+
+def _grow_rounds(params: GrowParams, context, grown: Grown, described, run) -> Judgement:  # noqa: ANN001
+    """Reject and try again, until each prompt has its target or its rounds are spent."""
+    missing = [spec.target for spec in params.prompts]
+    judgement = None
+    for round_index in range(params.max_rounds):
+        edits = plan_round(
+            grown.editable_ids(),
+            params.prompts,
+            missing,
+            grown.edits,
+            params,
+            defaults=run.defaults,
+            round_index=round_index,
+        )
+        if not edits:
+            break
+        parts = batches(edits, params.batch_size)
+        plans = plan_batch.map(
+            parts,
+            [grown.sources_of(part) for part in parts],
+            [grown.beads_of(part) for part in parts],
+            context=unmapped(context),
+        ).result()
+        todo = batches(grown.add_plans(edits, plans), params.batch_size)
+        candidates = inpaint_batch.map(
+            todo, context=unmapped(context), params=unmapped(params.inpaint)
+        )
+        measured = measure_batch.map(candidates, context=unmapped(context))
+        grown.add_candidates(candidates.result(), measured.result())
+        judgement = judge_run(
+            grown.candidates,
+            grown.measured,
+            described,
+            run.pool_embeddings,
+            params,
+            context,
+            f"round {round_index + 1}",
+        )
+        missing = shortfalls(params.prompts, judgement.judged)
+        get_run_logger().info("round %d: %s still missing", round_index + 1, missing)
+    return grown.require(judgement)

@@ -1,0 +1,38 @@
+"""Reject and try again: what is still missing after a round, and the identity of a run."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from tasks.domain.parameters import GrowParams, PromptSpec
+from tasks.domain.records import Judged, Source, content_id
+
+T = TypeVar("T")
+
+NOT_IN_IDENTITY = {"images", "pool", "store", "report", "batch_size", "workers", "device"}
+
+
+def shortfalls(prompts: Sequence[PromptSpec], judged: Iterable[Judged]) -> list[int]:
+    """Accepted images still missing, a prompt; never negative."""
+    accepted = [
+        (one.candidate.plan.edit.kind, one.candidate.plan.edit.prompt)
+        for one in judged
+        if one.verdict.accepted and not one.candidate.plan.edit.is_placebo
+    ]
+    return [max(0, spec.target - accepted.count((spec.kind, spec.prompt))) for spec in prompts]
+
+
+def batches(items: Sequence[T], size: int) -> list[list[T]]:
+    """The items in order, in lists of `size`, the last one shorter."""
+    rest = iter(items)
+    return [part for _ in range(0, len(items), size) if (part := list(islice(rest, size)))]
+
+
+def run_identity(params: GrowParams, sources: Iterable[Source], models_fingerprint: str) -> str:
+    """The id of a run: equal for equal parameters, images and models, wherever they lie.
+
+    Batch size, workers, device and paths are left out: they must not change what is grown.
+    """
+    settings = params.model_dump_json(exclude=NOT_IN_IDENTITY)
+    images = sorted((source.id, source.label, source.kind) for source in sources)
+    return content_id(settings, images, models_fingerprint)

@@ -1,0 +1,221 @@
+"""The segmenter: Segment Anything (Kirillov et al. 2023), the real one or the tiny one.
+
+Both are `segment_anything.modeling.Sam`; the tiny one is described by its own config.json, the
+real ones by their checkpoint's name, which ends in the first digits of its sha256.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+from skimage.transform import resize
+
+from tasks.domain.errors import ModelSetError
+
+TINY_FORMAT = "sam_safetensors"
+CHECKPOINTS = {"sam_vit_b": "01ec64", "sam_vit_l": "0b3195", "sam_vit_h": "4b8939"}
+POINTS_PER_BATCH = 128
+RESEGMENT_POINTS = 5
+
+
+class SamConfig(BaseModel):
+    """The dimensions of a small Sam, and the thresholds of its automatic masks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_px: int = 256
+    patch_px: int = 16
+    embed_dim: int = 128
+    depth: int = 4
+    heads: int = 4
+    prompt_dim: int = 64
+    pred_iou_thresh: float = Field(0.7, ge=0, le=1)
+    stability_score_thresh: float = Field(0.8, ge=0, le=1)
+
+
+def build_sam(config: SamConfig) -> Any:
+    """A `segment_anything.modeling.Sam` of the given dimensions, weights random."""
+    from functools import partial
+
+    import torch
+    from segment_anything.modeling import (
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
+
+    grid = config.image_px // config.patch_px
+    return Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=config.image_px,
+            patch_size=config.patch_px,
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.heads,
+            mlp_ratio=4,
+            out_chans=config.prompt_dim,
+            qkv_bias=True,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            global_attn_indexes=tuple(range(config.depth)),
+            window_size=0,
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=config.prompt_dim,
+            image_embedding_size=(grid, grid),
+            input_image_size=(config.image_px, config.image_px),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=config.prompt_dim, mlp_dim=4 * config.prompt_dim, num_heads=4
+            ),
+            transformer_dim=config.prompt_dim,
+            iou_head_depth=3,
+            iou_head_hidden_dim=4 * config.prompt_dim,
+        ),
+    )
+
+
+class Segmenter:
+    """A loaded Sam on one device."""
+
+    def __init__(self, sam: Any, device: str, thresholds: dict[str, float]) -> None:
+        from segment_anything import SamPredictor
+
+        self._sam = sam.to(device).eval()
+        self._thresholds = thresholds
+        self._predictor = SamPredictor(self._sam)
+        self.device = device
+
+    @classmethod
+    def load(cls, kind: str, path: Path, device: str) -> "Segmenter":
+        """Load the tiny folder (config.json, model.safetensors) or a SAM checkpoint.
+
+        Raises:
+            ModelSetError: files are missing, of another model, or not weights alone.
+        """
+        if kind == TINY_FORMAT:
+            return cls._load_tiny(path, device)
+        if kind in CHECKPOINTS:
+            return cls._load_checkpoint(kind, path, device)
+        known = ", ".join([TINY_FORMAT, *CHECKPOINTS])
+        raise ModelSetError(f"Expected a segmenter format of {known}, but got {kind!r}")
+
+    @classmethod
+    def _load_tiny(cls, path: Path, device: str) -> "Segmenter":
+        from safetensors.torch import load_file
+
+        try:
+            config = SamConfig.model_validate(json.loads((path / "config.json").read_text()))
+            sam = build_sam(config)
+            sam.load_state_dict({k: v.float() for k, v in load_file(path / "model.safetensors").items()})
+        except (OSError, ValueError, RuntimeError) as exc:
+            raise ModelSetError(f"Expected a tiny Sam in {path}, but: {exc}") from exc
+        thresholds = config.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
+        return cls(sam, device, thresholds)
+
+    @classmethod
+    def _load_checkpoint(cls, kind: str, path: Path, device: str) -> "Segmenter":
+        import pickle
+
+        import torch
+        from segment_anything import sam_model_registry
+
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            sam = sam_model_registry[kind.removeprefix("sam_")]()
+            sam.load_state_dict(state)
+        except (OSError, RuntimeError, pickle.UnpicklingError) as exc:
+            raise ModelSetError(f"Expected {kind} weights in {path}, but: {exc}") from exc
+        return cls(sam, device, {})
+
+    def masks(
+        self, image_rgb: NDArray[np.uint8], points_per_side: int, max_side_px: int
+    ) -> NDArray[np.bool_]:
+        """Everything the segmenter sees, as masks at the image's own size.
+
+        Args:
+            image_rgb: (H, W, 3).
+            points_per_side: prompts on a grid, per side.
+            max_side_px: the image is shrunk to this longest side first.
+
+        Returns:
+            (n, H, W); n may be 0.
+        """
+        import torch
+        from segment_anything import SamAutomaticMaskGenerator
+
+        height, width = image_rgb.shape[:2]
+        shrink = min(1.0, max_side_px / max(height, width))
+        small = image_rgb if shrink == 1.0 else _resized(image_rgb, shrink)
+        generator = SamAutomaticMaskGenerator(
+            self._sam,
+            points_per_side=points_per_side,
+            points_per_batch=POINTS_PER_BATCH,
+            **self._thresholds,
+        )
+        with torch.inference_mode():
+            found = [record["segmentation"] for record in generator.generate(small)]
+        if not found:
+            return np.zeros((0, height, width), dtype=bool)
+        masks = np.stack(found)
+        return masks if shrink == 1.0 else _enlarged(masks, height, width)
+
+    def resegment(self, image_rgb: NDArray[np.uint8], bead: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The bead found again in an image, prompted by where it was: its box and points inside.
+
+        The prompts come from `bead` alone, so two images of one part get the same question.
+
+        Returns:
+            (H, W); empty when `bead` is.
+        """
+        import torch
+
+        if not bead.any():
+            return np.zeros_like(bead)
+        rows, cols = np.nonzero(bead)
+        box = np.array([cols.min(), rows.min(), cols.max(), rows.max()])
+        points = _interior_points(bead)
+        with torch.inference_mode():
+            self._predictor.set_image(image_rgb)
+            masks, quality, _ = self._predictor.predict(
+                point_coords=points, point_labels=np.ones(len(points)), box=box
+            )
+        return np.asarray(masks[int(np.argmax(quality))], dtype=bool)
+
+
+def _interior_points(bead: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(k, 2) points (x, y) deep inside the bead, spread along its longer extent."""
+    depth = ndimage.distance_transform_edt(np.pad(bead, 1))[1:-1, 1:-1]
+    rows, cols = np.nonzero(bead)
+    along = cols if np.ptp(cols) >= np.ptp(rows) else rows
+    edges = np.linspace(along.min(), along.max() + 1, RESEGMENT_POINTS + 1)
+    points = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        part = np.flatnonzero((along >= low) & (along < high))
+        if len(part):
+            best = part[np.argmax(depth[rows[part], cols[part]])]
+            points.append((cols[best], rows[best]))
+    return np.array(points, dtype=np.float64)
+
+
+def _resized(image_rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """The image shrunk with anti-aliasing."""
+    shape = [max(1, round(side * scale)) for side in image_rgb.shape[:2]]
+    values = resize(image_rgb, (*shape, 3), order=1, anti_aliasing=True, preserve_range=True)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _enlarged(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """(n, h, w) masks at the image's size."""
+    return np.stack(
+        [resize(mask.astype(np.float32), (height, width), order=1) > 0.5 for mask in masks]
+    )
