@@ -7,14 +7,15 @@ from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
 from tasks.domain.planning import plan_round
 from tasks.domain.rounds import batches, shortfalls
-from tasks.grown import Grown, GrowResult
+from tasks.grown import Grown, GrowResult, strategies_of
 from tasks.ingest import ingest_batch, list_source_files
 from tasks.inpaint import inpaint_batch
 from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.plan import plan_batch
-from tasks.prepare import prepare_run, snapshot_pool
+from tasks.domain.records import Ref, RunContext
+from tasks.prepare import RunStart, prepare_run, snapshot_pool
 from tasks.report import publish_run
 from tasks.segment import segment_batch
 
@@ -31,7 +32,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     described = describe_batch.map(
         batches(grown.real_sources, params.batch_size),
         batches(grown.real_beads, params.batch_size),
-        strategies=unmapped(grown.strategies(params)),
+        strategies=unmapped(strategies_of(params)),
         context=unmapped(context),
     ).result()
     run = snapshot_pool(params, context, grown.real_sources)
@@ -40,7 +41,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     return publish_run(params, context, landed, grown.settled(judgement))
 
 
-def _read_sources(params: GrowParams, context) -> Grown:  # noqa: ANN001
+def _read_sources(params: GrowParams, context: RunContext) -> Grown:
     """Images in, sources with beads out; everything refused is kept with its reason."""
     files, refused = list_source_files(params.images)
     ingested = ingest_batch.map(
@@ -55,10 +56,12 @@ def _read_sources(params: GrowParams, context) -> Grown:  # noqa: ANN001
     return grown.with_beads(segmented)
 
 
-def _grow_rounds(params: GrowParams, context, grown: Grown, described, run) -> Judgement:  # noqa: ANN001
+def _grow_rounds(
+    params: GrowParams, context: RunContext, grown: Grown, described: list[Ref], run: RunStart
+) -> Judgement:
     """Reject and try again, until each prompt has its target or its rounds are spent."""
     missing = [spec.target for spec in params.prompts]
-    judgement = None
+    judgement = Judgement()
     for round_index in range(params.max_rounds):
         edits = plan_round(
             grown.editable_ids(),
@@ -95,4 +98,4 @@ def _grow_rounds(params: GrowParams, context, grown: Grown, described, run) -> J
         )
         missing = shortfalls(params.prompts, judgement.judged)
         get_run_logger().info("round %d: %s still missing", round_index + 1, missing)
-    return grown.require(judgement)
+    return judgement

@@ -35,22 +35,22 @@ class RunFigures(Record):
     defect: what it can tell is the trace of the making.
     """
 
-    calibration: dict[str, dict[str, float]]
-    ko_method: str
-    auc: float | None
-    auc_low: float | None
-    auc_high: float | None
-    placebo_auc: float | None
-    placebo_rise: float | None
-    is_alarming: bool
-    coverage: CoverageComparison | None
+    calibration: dict[str, dict[str, float]] = {}
+    ko_method: str = "none"
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    placebo_auc: float | None = None
+    placebo_rise: float | None = None
+    is_alarming: bool = False
+    coverage: CoverageComparison | None = None
 
 
 class Judgement(Record):
     """Every candidate with its verdict, and the run's figures."""
 
-    judged: tuple[Judged, ...]
-    figures: RunFigures
+    judged: tuple[Judged, ...] = ()
+    figures: RunFigures = RunFigures()
 
 
 @dataclass

@@ -26,7 +26,9 @@ def _verified(name: str, fingerprint: str) -> ModelSet:
 @lru_cache(maxsize=4)
 def _load_segmenter(name: str, fingerprint: str, device: str) -> Segmenter:
     models = _verified(name, fingerprint)
-    return Segmenter.load(models.segmenter_spec(), device)
+    return Segmenter.load(
+        models.segmenter.format, models.path_of(models.segmenter), device
+    )
 
 
 @lru_cache(maxsize=2)
@@ -43,7 +45,7 @@ def _load_inpainter(name: str, fingerprint: str, device: str) -> Inpainter:
 @lru_cache(maxsize=4)
 def _load_embedder(name: str, fingerprint: str, device: str) -> Embedder:
     models = _verified(name, fingerprint)
-    return Embedder.load(models.embedder_spec(), device)
+    return Embedder.load(models.embedder.format, models.path_of(models.embedder), device)
 
 
 @contextmanager

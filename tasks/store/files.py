@@ -1,0 +1,114 @@
+"""The content-addressed store: bytes named by their sha256, in a folder or on s3://."""
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from tasks.domain.errors import PoolstarError
+from tasks.domain.images import Pixels
+from tasks.domain.records import Ref
+from tasks.store.images import decoded_mask, decoded_png, encoded_png
+
+
+class ContentStore:
+    """Bytes in, refs out; a ref is found below this store's own root by its sha256 alone."""
+
+    def __init__(self, root_uri: str) -> None:
+        self._root = UPath(root_uri)
+
+    @property
+    def identity(self) -> str:
+        """A random id written when the store was made; a store made anew has another."""
+        path = self._root / "identity"
+        if not path.exists():
+            self._write_once(path, secrets.token_hex(8).encode())
+        return path.read_bytes().decode()
+
+    def put(self, data: bytes) -> Ref:
+        """Keep bytes; the same bytes twice are kept once.
+
+        Raises:
+            PoolstarError: the store cannot be written, e.g. the disk is full.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._path(sha256)
+        if not path.exists():
+            self._write_once(path, data)
+        return Ref(sha256=sha256, uri=str(path))
+
+    def get(self, ref: Ref) -> bytes:
+        """The bytes of a ref, checked against its sha256.
+
+        Raises:
+            PoolstarError: they are missing or damaged.
+        """
+        path = self._path(ref.sha256)
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise PoolstarError(self._damage(ref.sha256, "it is missing")) from exc
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise PoolstarError(self._damage(ref.sha256, "its bytes have changed"))
+        return bytes(data)
+
+    def put_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
+        """Keep named arrays as one npz, without pickle."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **dict(arrays))
+        return self.put(buffer.getvalue())
+
+    def get_arrays(self, ref: Ref) -> dict[str, NDArray[Any]]:
+        """The arrays of a ref."""
+        with np.load(io.BytesIO(self.get(ref)), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def put_image(self, pixels: Pixels) -> Ref:
+        """Keep pixels as a lossless PNG."""
+        return self.put(encoded_png(pixels))
+
+    def get_image(self, ref: Ref) -> Pixels:
+        """The pixels of a ref."""
+        return decoded_png(self.get(ref))
+
+    def put_mask(self, mask: NDArray[np.bool_]) -> Ref:
+        """Keep a (H, W) mask as a PNG."""
+        return self.put(encoded_png(mask))
+
+    def get_mask(self, ref: Ref) -> NDArray[np.bool_]:
+        """The (H, W) mask of a ref."""
+        return decoded_mask(self.get(ref))
+
+    def _path(self, sha256: str) -> UPath:
+        return self._root / sha256[:2] / sha256[2:]
+
+    def _write_once(self, path: UPath, data: bytes) -> None:
+        """Write so that readers see all of it or nothing; the first of two writers wins."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.protocol in {"", "file"}:
+                partial.write_bytes(data)
+                os.link(partial, path)
+                partial.unlink()
+            else:
+                path.write_bytes(data)
+        except FileExistsError:
+            partial.unlink(missing_ok=True)
+        except OSError as exc:
+            raise PoolstarError(
+                f"Expected to write {path}, but: {exc.strerror or exc}; free some space or name "
+                "another store, then run again: what is done is kept"
+            ) from exc
+
+    def _damage(self, sha256: str, what: str) -> str:
+        return (
+            f"Expected {sha256[:12]} in the store {self._root}, but {what}; "
+            "delete that folder and run again"
+        )
