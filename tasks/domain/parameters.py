@@ -190,3 +190,15 @@ class GrowParams(Parameters):
     deduplicate: DeduplicateParams = DeduplicateParams()
     useful: UsefulParams = UsefulParams()
     honest: HonestParams = HonestParams()
+
+
+class FactoryParams(Parameters):
+    """What the simulated plant photographs."""
+
+    out: str = Field(min_length=1, description="Folder to write to; must not hold images yet")
+    ok: int = Field(80, ge=0, le=100_000, description="Sound parts")
+    ko: int = Field(24, ge=0, le=100_000, description="Defective parts, spread over the kinds")
+    seed: int = Field(0, ge=0, lt=2**32, description="Another seed, other parts of the same plant")
+    plant: Literal["demo", "other"] = Field("demo", description="Which plant; both are held out")
+    side_px: int = Field(256, ge=64, le=4096, description="Side of the images, pixels")
+    batch_size: int = Field(64, ge=1, le=1024, description="Images a mapped task renders")

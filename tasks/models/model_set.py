@@ -51,6 +51,7 @@ class ModelSet(BaseModel):
     embedding_dim: int
     full_precision: bool = Field(False, description="Compute in float32 even where half is faster")
     trained_on_synthetic: bool = Field(False, description="Fine-tuned on generated images")
+    kinds: tuple[str, ...] = Field((), description="Kinds it was trained on; empty: any")
     defaults: Defaults = Defaults()
     segmenter: Part
     inpainter: Part

@@ -1,0 +1,308 @@
+"""poolstar: the command line, thin over the flows.
+
+What a person reads goes to stderr; `--json` prints one JSON object on stdout. Exit status: 0 as
+asked, 1 a failed run, 2 bad use.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from tasks.domain.errors import BadInput, PoolstarError
+from tasks.domain.parameters import FactoryParams, GrowParams, InpaintParams, PromptSpec
+
+app = typer.Typer(
+    help="Grow POOL★: synthetic weld defects that earn their place.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+pool_app = typer.Typer(help="Look into a pool.", no_args_is_help=True)
+models_app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
+app.add_typer(pool_app, name="pool")
+app.add_typer(models_app, name="models")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
+Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model set's folder.")]
+
+
+def main() -> None:
+    """Run the command; every error ends in one line that says what to do."""
+    try:
+        with _said_plainly():
+            app(standalone_mode=False)
+    except typer.Exit as exc:
+        sys.exit(exc.exit_code)
+    except typer.Abort:
+        sys.exit(1)
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Errors as messages: 2 for what the user can mend in the call, 1 for what failed."""
+    import click
+
+    try:
+        yield
+    except click.ClickException as exc:
+        exc.show(file=sys.stderr)
+        sys.exit(2)
+    except ValidationError as exc:
+        for error in exc.errors():
+            place = ".".join(str(part) for part in error["loc"])
+            _say(f"poolstar: {place or 'parameters'}: {error['msg']}, but got {error['input']!r}")
+        sys.exit(2)
+    except BadInput as exc:
+        _say(f"poolstar: {exc}")
+        sys.exit(2)
+    except PoolstarError as exc:
+        _say(f"poolstar: {exc}")
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    """A line for a person."""
+    sys.stderr.write(text + "\n")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def _quiet_prefect() -> None:
+    """The embedded default: Prefect's temporary server, no analytics, only warnings logged."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Folder for images, pool and report.")] = "demo",
+    target: Annotated[int, typer.Option(help="Accepted images wanted a kind.")] = 14,
+    as_json: AsJson = False,
+) -> None:
+    """The whole way on the embedded plant: render 104 welds, grow a pool, verify it, report."""
+    from tasks.factory.captions import PROMPTS
+    from tasks.factory.render import TRAINED_KINDS
+
+    images = Path(out) / "images"
+    if not images.exists():
+        _factory(FactoryParams(out=str(images)))
+    prompts = tuple(
+        PromptSpec(kind=kind, prompt=PROMPTS[kind], target=target) for kind in TRAINED_KINDS
+    )
+    pool = str(Path(out) / "pool")
+    _grow(GrowParams(images=str(images), pool=pool, prompts=prompts), as_json)
+
+
+@app.command()
+def factory(
+    out: Annotated[str, typer.Argument(help="Folder to write the images to.")],
+    ok: Annotated[int, typer.Option(help="Sound parts.")] = 80,
+    ko: Annotated[int, typer.Option(help="Defective parts, spread over the kinds.")] = 24,
+    seed: Annotated[int, typer.Option(help="Another seed, other parts.")] = 0,
+    plant: Annotated[str, typer.Option(help="demo or other.")] = "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Render weld images with exact defect masks, as a plant's camera would take them."""
+    params = {"out": out, "ok": ok, "ko": ko, "seed": seed, "plant": plant}
+    written = _factory(FactoryParams.model_validate(params))
+    _print_json({"images": written, "folder": out}) if as_json else _say(f"{written} in {out}")
+
+
+def _factory(params: FactoryParams) -> int:
+    _quiet_prefect()
+    from flows.simulate_factory import simulate_factory
+
+    return simulate_factory(params)
+
+
+@app.command()
+def grow(
+    images: Annotated[str, typer.Argument(help="Folder: flat (all sound), or ok/ and ko/<kind>/.")],
+    pool: PoolUri,
+    prompt: Annotated[list[str], typer.Option(help="What to paint; repeat for more.")],
+    kind: Annotated[list[str], typer.Option(help="The kind's name, one a prompt, in order.")],
+    models: Models = "tiny",
+    target: Annotated[int, typer.Option(help="Accepted images wanted a prompt.")] = 20,
+    strength: Annotated[float | None, typer.Option(help="0-1; default: the model set's.")] = None,
+    seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images a task handles.")] = 32,
+    rounds: Annotated[int, typer.Option(help="Rounds of reject-and-try-again.")] = 3,
+    store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
+    report: Annotated[str | None, typer.Option(help="Where the HTML report goes.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Grow a new version of a pool from your own images and prompts."""
+    if len(prompt) != len(kind):
+        raise BadInput(f"Expected one --kind a --prompt, but got {len(kind)} and {len(prompt)}")
+    _require_kinds(kind, models)
+    specs = tuple(
+        PromptSpec(kind=one, prompt=text, target=target)
+        for one, text in zip(kind, prompt, strict=True)
+    )
+    params = GrowParams(
+        images=images,
+        pool=pool,
+        prompts=specs,
+        models=models,
+        run_seed=seed,
+        batch_size=batch_size,
+        max_rounds=rounds,
+        store=store,
+        report=report,
+        inpaint=InpaintParams(strength=strength),
+    )
+    _grow(params, as_json)
+
+
+def _require_kinds(kinds: list[str], models: str) -> None:
+    """A set that knows only some kinds says so at once."""
+    from tasks.models.model_set import open_model_set
+
+    known = open_model_set(models).kinds
+    if known and (unknown := sorted(set(kinds) - set(known))):
+        raise BadInput(
+            f"Expected kinds that {models} was trained on ({', '.join(known)}), but got "
+            f"{', '.join(unknown)}; use sd15, or a set adapted to your plant, for others"
+        )
+
+
+def _grow(params: GrowParams, as_json: bool) -> None:
+    """Run the flow and say what came of it."""
+    _quiet_prefect()
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    from flows.grow_pool import grow_pool
+
+    runner = ThreadPoolTaskRunner(max_workers=params.workers)
+    result = grow_pool.with_options(task_runner=runner)(params)
+    if as_json:
+        _print_json(result.model_dump(mode="json"))
+        return
+    for row in result.funnel.rows:
+        _say(f"  {row.stage:<12} {row.count:>5}  {row.reason}")
+    for name, count in result.funnel.accepted.items():
+        _say(f"  {'accepted':<12} {count:>5}  {name}")
+    _say(f"{result.version}: {result.accepted} accepted in {result.seconds:.0f} s, verified")
+    _say(f"manifest {result.manifest}\npool     {params.pool}\nreport   {result.report}")
+
+
+@pool_app.command("ls")
+def pool_ls(
+    pool: PoolUri,
+    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List versions and images."""
+    from tasks.store.archive import Archive
+
+    archive = Archive(pool)
+    rows = archive.list_rows(version, kind=kind, limit=limit)
+    if as_json:
+        _print_json({"versions": archive.versions(), "rows": rows})
+        return
+    sys.stdout.write(f"versions: {' '.join(archive.versions())}\n")
+    for row in rows:
+        label = "placebo" if row["is_placebo"] else row["kind"]
+        sys.stdout.write(f"{row['id']}  {label:<16} S_i {row['s_i']:.2f}  {row['prompt']}\n")
+
+
+@pool_app.command("show")
+def pool_show(
+    row_id: Annotated[str, typer.Argument(metavar="ID", help="An image's id.")],
+    pool: PoolUri,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the archive knows of one image, but its pixels."""
+    from tasks.store.archive import Archive
+
+    row = Archive(pool).row(row_id)
+    shown = {k: v for k, v in row.items() if not isinstance(v, bytes) and "embedding" not in k}
+    if as_json:
+        _print_json(shown)
+        return
+    for name, value in shown.items():
+        sys.stdout.write(f"{name:<16} {value}\n")
+
+
+@pool_app.command("verify")
+def pool_verify(
+    pool: PoolUri,
+    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute the manifest of a version and compare; exit status 1 when anything changed."""
+    from tasks.store.archive import Archive
+
+    found = Archive(pool).verify(version)
+    if as_json:
+        _print_json(
+            {
+                "ok": found.ok,
+                "version": found.version,
+                "manifest": found.manifest,
+                "rows": found.rows,
+                "problems": list(found.problems),
+            }
+        )
+    else:
+        verdict = "whole" if found.ok else "CHANGED"
+        _say(f"{found.version}: {found.rows} rows, {verdict}, manifest {found.manifest}")
+        for problem in found.problems:
+            _say(f"  {problem}")
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@models_app.command("ls")
+def models_ls(as_json: AsJson = False) -> None:
+    """The model sets that ship with poolstar, and sd15 where it is installed."""
+    from tasks.models.model_set import BUNDLED, open_model_set
+
+    names = [*BUNDLED, *(["sd15"] if os.environ.get("POOLSTAR_SD15") else [])]
+    sets = [open_model_set(name) for name in names]
+    if as_json:
+        _print_json({one.name: one.model_dump(mode="json") for one in sets})
+        return
+    for one in sets:
+        sys.stdout.write(
+            f"{one.name:<8} {one.version:<6} windows {one.native_window_px} px, strength "
+            f"{one.defaults.strength}, guidance {one.defaults.guidance_scale}, {one.fingerprint}\n"
+        )
+
+
+@models_app.command("check")
+def models_check(
+    models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of a model set with its recorded sha256."""
+    from tasks.models.model_set import damaged_files, open_model_set
+
+    one = open_model_set(models)
+    problems = damaged_files(one)
+    if as_json:
+        _print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
+    else:
+        _say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
+        for problem in problems:
+            _say(f"  {problem}")
+    raise typer.Exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
