@@ -29,6 +29,17 @@ def place_on_bead(
     return height / 2, width / 2
 
 
+def _around(
+    surface: Surface, centre: NDArray[np.float64], reach_px: float
+) -> tuple[tuple[slice, slice], NDArray[np.float64], NDArray[np.float64]]:
+    """The box within reach of a centre, and its pixels' offsets (rows, cols) from it."""
+    low = np.maximum(np.floor(np.asarray(centre) - reach_px).astype(int), 0)
+    high = np.maximum(np.ceil(np.asarray(centre) + reach_px).astype(int) + 1, 0)
+    box = slice(low[0], high[0]), slice(low[1], high[1])
+    rows, cols = np.ogrid[: surface.height.shape[0], : surface.height.shape[1]]
+    return box, rows[box[0]] - centre[0], cols[:, box[1]] - centre[1]
+
+
 def bead_direction(surface: Surface, at: Point) -> float:
     """Angle of the bead's axis at a point, radians from +x towards +y."""
     row = int(np.clip(at[0], 1, surface.along.shape[0] - 2))
@@ -89,23 +100,23 @@ def add_porosity(surface: Surface, rng: np.random.Generator) -> BoolMask:
     s = surface.scale
     at = place_on_bead(surface, rng, 0.0, 0.6, 34 * s)
     height, width = surface.height.shape
-    rows, cols = np.mgrid[:height, :width]
     mask = np.zeros((height, width), bool)
     count = int(rng.integers(2, 9))
     for _ in range(count):
         centre = rng.normal(at, 8.5 * s)
         radius = s * float(np.clip(rng.lognormal(0.85, 0.4), 1.4, 4.6))
-        r = np.hypot(rows - centre[0], (cols - centre[1]) * rng.uniform(0.85, 1.18)) / radius
+        box, dy, dx = _around(surface, centre, 2.2 * radius)
+        r = np.hypot(dy, dx * rng.uniform(0.85, 1.18)) / radius
         row, col = int(np.clip(centre[0], 0, height - 1)), int(np.clip(centre[1], 0, width - 1))
         if abs(surface.across[row, col]) > 0.88:
             continue
         pit = np.clip(1 - r**2, 0, 1) ** 0.7
         rim = np.exp(-(((r - 1.15) / 0.22) ** 2))
-        surface.height += (-1.5 * radius * pit + 0.22 * radius * rim).astype(np.float32)
+        surface.height[box] += (-1.5 * radius * pit + 0.22 * radius * rim).astype(np.float32)
         dark = np.clip(1.12 - r, 0, 0.62) / 0.62
-        surface.albedo *= (1 - 0.86 * dark)[..., None].astype(np.float32)
-        surface.gloss *= (1 - 0.85 * dark).astype(np.float32)
-        mask |= r < 1.4
+        surface.albedo[box] *= (1 - 0.86 * dark)[..., None].astype(np.float32)
+        surface.gloss[box] *= (1 - 0.85 * dark).astype(np.float32)
+        mask[box] |= r < 1.4
     return mask if mask.any() else add_porosity(surface, rng)
 
 
@@ -136,21 +147,22 @@ def add_spatter(surface: Surface, rng: np.random.Generator) -> BoolMask:
     """Droplets of metal stuck on the bead and a few on the plate: shiny domes, dark feet."""
     s = surface.scale
     at = place_on_bead(surface, rng, 0.1, 0.75, 34 * s)
-    height, width = surface.height.shape
-    rows, cols = np.mgrid[:height, :width]
-    mask = np.zeros((height, width), bool)
+    mask = np.zeros(surface.height.shape, bool)
+    mean = float(surface.albedo.mean())
     for index in range(int(rng.integers(3, 9))):
         centre = rng.normal(at, 9.0 * s) if index else np.asarray(at)
         radius = s * float(np.clip(rng.lognormal(1.1, 0.35), 1.8, 6.0))
-        r = np.hypot(rows - centre[0], cols - centre[1]) / radius
+        box, dy, dx = _around(surface, centre, 1.8 * radius)
+        r = (np.hypot(dy, dx) / radius).astype(np.float32)
         dome = np.sqrt(np.clip(1 - r**2, 0, 1))
-        surface.height = np.where(r < 1, surface.height * 0.3 + 1.25 * radius * dome, surface.height)
+        below = surface.height[box]
+        surface.height[box] = np.where(r < 1, below * 0.3 + 1.25 * radius * dome, below)
         foot = np.exp(-(((r - 1.1) / 0.16) ** 2))
-        tone = 1 + rng.uniform(0.15, 0.5)
-        surface.albedo = np.where((r < 1)[..., None], np.clip(surface.albedo.mean() * tone, 0, 1), surface.albedo)
-        surface.albedo = (surface.albedo * (1 - 0.7 * foot)[..., None]).astype(np.float32)
-        surface.gloss = np.where(r < 1, 2.4, surface.gloss * (1 - 0.6 * foot)).astype(np.float32)
-        mask |= r < 1.3
+        tone = min(1.0, mean * (1 + rng.uniform(0.15, 0.5)))
+        albedo = np.where((r < 1)[..., None], tone, surface.albedo[box])
+        surface.albedo[box] = albedo * (1 - 0.7 * foot)[..., None]
+        surface.gloss[box] = np.where(r < 1, 2.4, surface.gloss[box] * (1 - 0.6 * foot))
+        mask[box] |= r < 1.3
     return mask
 
 

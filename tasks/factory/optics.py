@@ -14,18 +14,18 @@ def shaded(surface: Surface, style: PlantStyle) -> NDArray[np.float32]:
     inverse = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
     azimuth, elevation = np.deg2rad([style.light.azimuth_deg, style.light.elevation_deg])
     light = np.array(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)],
+        dtype=np.float32,
     )
-    facing = np.clip((-slope_x * light[0] - slope_y * light[1] + light[2]) * inverse, 0, None)
-    halfway = light + np.array([0, 0, 1.0])
+    facing = np.clip((light[2] - slope_x * light[0] - slope_y * light[1]) * inverse, 0, None)
+    halfway = light + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
-    mirror = np.clip((-slope_x * halfway[0] - slope_y * halfway[1] + halfway[2]) * inverse, 0, 1)
+    mirror = np.clip((halfway[2] - slope_x * halfway[0] - slope_y * halfway[1]) * inverse, 0, 1)
     ambient = style.light.ambient
-    diffuse = ambient + (1 - ambient) * facing / light[2]
-    highlight = style.light.specular * surface.gloss * mirror**style.light.shininess
-    tone = surface.albedo.mean(axis=2, keepdims=True)
-    radiance = surface.albedo * diffuse[..., None] + 0.35 * highlight[..., None] * (0.25 + 0.75 * tone)
-    return np.asarray(radiance, dtype=np.float32)
+    diffuse = ambient + (1 - ambient) / light[2] * facing
+    highlight = 0.35 * style.light.specular * surface.gloss * mirror**style.light.shininess
+    tone = 0.25 + 0.75 * surface.albedo.mean(axis=2)
+    return np.asarray(surface.albedo * diffuse[..., None] + (highlight * tone)[..., None])
 
 
 def photographed(
@@ -34,20 +34,20 @@ def photographed(
     """The (H, W, 3) uint8 picture: lens, vignette, white balance, tone curve, grain."""
     height, width = radiance.shape[:2]
     camera = style.camera
-    image = ndimage.gaussian_filter(
-        radiance, (camera.blur_px * scale, camera.blur_px * scale, 0), truncate=3.0
-    )
+    image = radiance * np.array(camera.white_balance, np.float32)
+    if camera.is_grey:
+        image = image.mean(axis=2, keepdims=True)
+    blur = camera.blur_px * scale
+    image = ndimage.gaussian_filter(image, (blur, blur, 0), truncate=3.0)
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     gain = camera.exposure * (1 - camera.vignette * (x**2 + y**2) / 2)
     gain = gain * (1 + np.float32(0.1 * rng.normal()) * x + np.float32(0.1 * rng.normal()) * y)
-    image *= gain[..., None] * np.array(camera.white_balance, np.float32)
-    if camera.is_grey:
-        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    image *= gain[..., None]
     image = 1.12 * image / (1 + 0.22 * image)
     image = 255 * np.clip(image, 0, None) ** np.float32(0.8)
-    channels = 1 if camera.is_grey else 3
-    noise = rng.standard_normal((height, width, channels), dtype=np.float32)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
     noise = 0.8 * noise + 1.5 * ndimage.uniform_filter(noise, (3, 3, 1))
     image += np.float32(0.75 * camera.grain) * np.sqrt(0.35 + image / 190) * noise
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return np.repeat(picture, 3, axis=2) if camera.is_grey else picture

@@ -10,6 +10,7 @@ from scipy import fft, ndimage
 from tasks.factory.styles import PlantStyle
 
 Field2D = NDArray[np.float32]
+LINE = 4096  # px along the bead before its random curves repeat
 
 
 @dataclass
@@ -39,10 +40,11 @@ def smooth_noise(
 ) -> Field2D:
     """Gaussian noise smoothed by sigma px, unit variance."""
     sigmas = (sigma, sigma) if isinstance(sigma, int | float) else sigma
-    factor = max(1, int(min(sigmas) / 2.5))
+    factor = max(1, int(min(sigmas) / 2))
     small = (-(-shape[0] // factor) + 2, -(-shape[1] // factor) + 2)
     noise = ndimage.gaussian_filter(
-        rng.standard_normal(small, dtype=np.float32), [s / factor for s in sigmas], mode="wrap"
+        rng.standard_normal(small, dtype=np.float32), [s / factor for s in sigmas],
+        mode="wrap", truncate=3.0,
     )
     if factor > 1:
         noise = _linear(shape[0], small[0], factor) @ noise @ _linear(shape[1], small[1], factor).T
@@ -73,8 +75,15 @@ def streaks(
 
 def curve_noise(rng: np.random.Generator, length: int, sigma: float) -> Field2D:
     """1-D smooth noise, unit variance."""
-    noise = ndimage.gaussian_filter1d(rng.standard_normal(length), sigma, mode="wrap")
+    noise = ndimage.gaussian_filter1d(
+        rng.standard_normal(length, dtype=np.float32), sigma, mode="wrap"
+    )
     return np.asarray(noise / (noise.std() + 1e-6), dtype=np.float32)
+
+
+def on_line(along: Field2D, values: Field2D) -> Field2D:
+    """The value at each place along the bead, px from the image's centre, from one a pixel."""
+    return np.asarray(values[(along + LINE / 2).astype(np.int32) % LINE])
 
 
 def sound_surface(
@@ -83,10 +92,9 @@ def sound_surface(
     """A sound weld of this plant; `scale` is the size of a style's pixel in image pixels."""
     along, offset = _bead_coordinates(style, rng, shape, scale)
     half = 0.5 * style.bead.width_px * scale * float(np.exp(rng.normal(0, 0.05)))
-    index = np.clip(along + along.size**0.5, 0, None).astype(int) % 4096
-    ragged = 1 + 0.035 * curve_noise(rng, 4096, 6 * scale + 1)[index]
-    ragged += 0.02 * curve_noise(rng, 4096, 1.5 * scale + 0.5)[index]
-    across = (offset / (half * ragged)).astype(np.float32)
+    ragged = 1 + 0.035 * curve_noise(rng, LINE, 6 * scale + 1)
+    ragged += 0.02 * curve_noise(rng, LINE, 1.5 * scale + 0.5)
+    across = offset / (half * on_line(along, ragged))
     surface = Surface(
         along=along, across=across,
         height=np.zeros(shape, np.float32), albedo=_plate_albedo(style, rng, shape, scale),
@@ -102,18 +110,21 @@ def _bead_coordinates(
     style: PlantStyle, rng: np.random.Generator, shape: tuple[int, int], scale: float
 ) -> tuple[Field2D, Field2D]:
     """Along and across coordinates in px, from a wandering centre line."""
-    rows, cols = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
     bead = style.bead
     angle = np.deg2rad(bead.angle_deg + rng.normal(0, bead.angle_spread_deg))
-    dx = cols - shape[1] / 2 - rng.normal(0, 8) * scale
-    dy = rows - shape[0] / 2 - rng.normal(0, 14) * scale
-    along = dx * np.cos(angle) + dy * np.sin(angle)
-    across = -dx * np.sin(angle) + dy * np.cos(angle)
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    dx = (cols - shape[1] / 2 - rng.normal(0, 8) * scale).astype(np.float32)
+    dy = (rows - shape[0] / 2 - rng.normal(0, 14) * scale).astype(np.float32)
+    along = dx * cosine + dy * sine
+    across = dy * cosine - dx * sine
+    places = np.linspace(along.min(), along.max(), max(shape), dtype=np.float32)
     waves = sum(
-        rng.normal(0, 0.6) * np.sin(along / (scale * length) + rng.uniform(0, 6.3))
+        rng.normal(0, 0.6) * np.sin(places / (scale * length) + rng.uniform(0, 6.3))
         for length in (90.0, 45.0, 25.0)
     )
-    return along.astype(np.float32), (across + bead.wander_px * scale * waves).astype(np.float32)
+    wander = np.interp(along, places, bead.wander_px * scale * waves)
+    return along, across + wander.astype(np.float32)
 
 
 def _plate_albedo(
@@ -126,7 +137,7 @@ def _plate_albedo(
     hue = 1 + 0.25 * plate.mottle * smooth_noise(rng, shape, 12 * scale)[..., None] * np.array(
         [0.8, 0.0, -0.8], np.float32
     )
-    return (np.array(plate.colour, np.float32) * tone[..., None] * hue).astype(np.float32)
+    return np.asarray(np.array(plate.colour, np.float32) * tone[..., None] * hue)
 
 
 def _add_plate_relief(surface: Surface, style: PlantStyle, rng: np.random.Generator) -> None:
@@ -142,7 +153,8 @@ def _add_heat_tint(surface: Surface, style: PlantStyle, rng: np.random.Generator
     """Oxide colours beside the bead (straw, brown, purple, blue) and soot close to it."""
     bead = style.bead
     outside = np.clip(np.abs(surface.across) - 1, 0, None) / max(bead.tint_width, 1e-3)
-    outside = outside * (1 + 0.12 * smooth_noise(rng, outside.shape, 10 * surface.scale))
+    outside *= 1 + 0.12 * smooth_noise(rng, outside.shape, 10 * surface.scale)
+    near = outside < 1.4
     stops = np.array([0.0, 0.15, 0.35, 0.55, 0.75, 1.0, 1.4])
     colours = np.array(
         [
@@ -150,34 +162,31 @@ def _add_heat_tint(surface: Surface, style: PlantStyle, rng: np.random.Generator
             [0.90, 0.74, 0.55], [1.0, 0.92, 0.74], [1.0, 1.0, 1.0],
         ]
     )  # fmt: skip
-    tint = np.stack([np.interp(outside, stops, colours[:, c]) for c in range(3)], axis=-1)
-    surface.albedo *= (1 + bead.tint * (tint - 1)).astype(np.float32)
+    tint = np.stack([np.interp(outside[near], stops, colours[:, c]) for c in range(3)], axis=-1)
+    surface.albedo[near] *= (1 + bead.tint * (tint - 1)).astype(np.float32)
 
 
 def _add_bead(surface: Surface, style: PlantStyle, rng: np.random.Generator) -> None:
     """The crown with its ripples: a skewed wave in the distance to a bowed front."""
-    bead, scale, t = style.bead, surface.scale, surface.across
-    inside = surface.bead_mask
-    profile = np.sqrt(np.clip(1 - t**2, 0, 1))
-    crown = bead.height * surface.half_width_px * profile
+    bead, scale, shape = style.bead, surface.scale, surface.height.shape
+    inside = surface.bead_mask  # all that follows is worked out on the bead's own pixels
+    t, half = surface.across[inside], surface.half_width_px
+    profile = np.sqrt(1 - t**2)
     direction = 1.0 if rng.random() < 0.5 else -1.0
-    front = direction * surface.along + bead.ripple_curve * surface.half_width_px * t**2
-    shape = surface.height.shape
-    front = front + 0.9 * scale * smooth_noise(rng, shape, 5 * scale + 0.5)
-    index = np.clip(front + 2048, 0, 4095).astype(int)
-    jitter = np.cumsum(0.16 * curve_noise(rng, 4096, 3 * scale + 0.5))
-    phase = np.mod(front / (bead.ripple_period_px * scale) + jitter[index] * 0.5, 1.0)
-    wave = np.where(phase < 0.72, phase / 0.72, (1 - phase) / 0.28) ** 1.3
-    strength = 0.55 + 0.45 * np.clip(
-        1 + 0.5 * curve_noise(rng, 4096, 12 * scale)[index], 0.1, 2
-    )
-    ripple = bead.ripple_depth * scale * wave * strength * profile**0.5
-    fine = 0.16 * smooth_noise(rng, shape, 0.8 * scale + 0.3) * scale
-    surface.height += np.where(inside, crown + ripple + fine, 0).astype(np.float32)
-    tone = 1 + 0.07 * smooth_noise(rng, shape, 5 * scale) + 0.16 * (wave - 0.5) * profile
-    edge = 1 - 0.35 * np.exp(-(((np.abs(t) - 1) * surface.half_width_px / (2.2 * scale)) ** 2))
-    colour = np.array(bead.colour, np.float32) * (tone * 1.0)[..., None]
-    warm = 1 + 0.03 * smooth_noise(rng, shape, 14 * scale)[..., None] * np.array([1, 0.1, -1.1])
-    surface.albedo = np.where(inside[..., None], colour * warm, surface.albedo).astype(np.float32)
-    surface.albedo *= edge[..., None].astype(np.float32)
-    surface.gloss = np.where(inside, 1.5, 0.55).astype(np.float32)
+    front = direction * surface.along[inside] + bead.ripple_curve * half * t**2
+    front += 0.9 * scale * smooth_noise(rng, shape, 5 * scale + 0.5)[inside]
+    jitter = np.cumsum(0.16 * curve_noise(rng, LINE, 3 * scale + 0.5))
+    phase = np.mod(front / (bead.ripple_period_px * scale) + 0.5 * on_line(front, jitter), 1.0)
+    wave = np.where(phase < 0.72, phase / 0.72, (1 - phase) / 0.28) ** np.float32(1.3)
+    strength = 0.55 + 0.45 * np.clip(1 + 0.5 * curve_noise(rng, LINE, 12 * scale), 0.1, 2)
+    ripple = bead.ripple_depth * scale * wave * on_line(front, strength) * np.sqrt(profile)
+    fine = 0.16 * scale * smooth_noise(rng, shape, 0.8 * scale + 0.3)[inside]
+    surface.height[inside] += bead.height * half * profile + ripple + fine
+    tone = 1 + 0.07 * smooth_noise(rng, shape, 5 * scale)[inside] + 0.16 * (wave - 0.5) * profile
+    warm = 0.03 * smooth_noise(rng, shape, 14 * scale)[inside]
+    shift = 1 + warm[:, None] * np.array([1, 0.1, -1.1], np.float32)
+    surface.albedo[inside] = np.array(bead.colour, np.float32) * tone[:, None] * shift
+    near = np.abs(np.abs(surface.across) - 1) * half < 7 * scale
+    toe = (np.abs(surface.across[near]) - 1) * half / (2.2 * scale)
+    surface.albedo[near] *= (1 - 0.35 * np.exp(-(toe**2)))[:, None]
+    surface.gloss = np.where(inside, np.float32(1.5), np.float32(0.55))
