@@ -13,8 +13,9 @@ from tasks.grown import Settled
 from tasks.judge import concatenated
 from tasks.models.model_set import open_model_set
 from tasks.prepare import RunStart
-from tasks.store.archive import Archive, LandedVersion, PoolRow, RejectedRow, RunRow, SourceRow
+from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
+from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
 
 
 class Landed(Record):
@@ -34,7 +35,7 @@ def land_run(
 ) -> Landed:
     """One commit and one tag; nothing when this very run has landed before."""
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
-    landed: LandedVersion = archive.land(
+    landed = archive.land(
         _run_row(params, context, start, settled),
         pool=_rows(store, context, start, settled, accepted=True),
         rejected=_rows(store, context, start, settled, accepted=False),
@@ -42,6 +43,7 @@ def land_run(
             SourceRow(id=s.id, uri=s.uri, label=s.label, bytes=store.get(s.image))
             for s in settled.sources
         ),
+        embedding_dim=open_model_set(context.models).embedding_dim,
     )
     verification = archive.verify(landed.version)
     return Landed(

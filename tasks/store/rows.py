@@ -1,0 +1,165 @@
+"""The rows of POOL★'s tables, their Arrow schemas, and the digest that seals each row."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolRow:
+    """One accepted image; `image`, `mask`, `bead_mask` are PNG bytes, the mask is the region M."""
+
+    id: str
+    source_id: str
+    kind: str
+    prompt: str
+    negative_prompt: str
+    region: str
+    seed: int
+    strength: float
+    guidance_scale: float
+    steps: int
+    effective_steps: int
+    image: bytes
+    mask: bytes
+    bead_mask: bytes
+    window_xywh: Sequence[int]
+    embedding: NDArray[np.float32]
+    embedding_image: NDArray[np.float32]
+    s_i: float
+    realism: float
+    utility: float
+    d_plaus: float
+    gates: str
+    merged_ids: Sequence[str]
+    is_placebo: bool
+    model_set: str
+    models: str
+    generation: int
+    created_at: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedRow(PoolRow):
+    """One refused image: where it left the run, and why."""
+
+    stage: str
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRow:
+    """One real image a run used; `bytes` as read, id their sha256."""
+
+    id: str
+    uri: str
+    label: str
+    bytes: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One run, as JSON texts where a value has parts."""
+
+    run_id: str
+    base_version: str | None
+    params: str
+    calibration: str
+    funnel: str
+    versions: str
+    energy: str
+    created_at: str
+    model_set_fingerprint: str
+
+
+def pool_schema(dim: int, *, rejected: bool = False) -> pa.Schema:
+    """Columns of `pool` or `rejected`, for embeddings of `dim` numbers."""
+    embedding = pa.list_(pa.float32(), dim)
+    columns: list[tuple[str, pa.DataType]] = [
+        ("id", pa.string()), ("source_id", pa.string()), ("kind", pa.string()),
+        ("prompt", pa.string()), ("negative_prompt", pa.string()), ("region", pa.string()),
+        ("seed", pa.int64()), ("strength", pa.float64()), ("guidance_scale", pa.float64()),
+        ("steps", pa.int32()), ("effective_steps", pa.int32()),
+        ("image", pa.large_binary()), ("mask", pa.large_binary()), ("bead_mask", pa.large_binary()),
+        ("window_xywh", pa.list_(pa.int32(), 4)),
+        ("embedding", embedding), ("embedding_image", embedding),
+        ("s_i", pa.float64()), ("realism", pa.float64()), ("utility", pa.float64()),
+        ("d_plaus", pa.float64()), ("gates", pa.string()), ("merged_ids", pa.list_(pa.string())),
+        ("is_placebo", pa.bool_()), ("model_set", pa.string()), ("models", pa.string()),
+        ("generation", pa.int32()), ("created_at", pa.string()), ("run_id", pa.string()),
+    ]  # fmt: skip
+    if rejected:
+        columns += [("stage", pa.string()), ("reasons", pa.list_(pa.string()))]
+    return pa.schema([*columns, ("digest", pa.string())])
+
+
+SOURCES_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()), ("uri", pa.string()), ("label", pa.string()),
+        ("bytes", pa.large_binary()), ("digest", pa.string()),
+    ]
+)  # fmt: skip
+RUNS_SCHEMA = pa.schema(
+    [(one.name, pa.string()) for one in fields(RunRow)]
+    + [("version", pa.string()), ("accepted", pa.int64()), ("rows", pa.int64())]
+    + [(f"{name}_manifest", pa.string()) for name in ("pool", "rejected", "sources")]
+    + [("pool_times", pa.string())]
+)
+
+
+def as_record(row: PoolRow | SourceRow) -> dict[str, Any]:
+    """The row as Arrow takes it, its digest included."""
+    record: dict[str, Any] = {}
+    for one in fields(row):
+        value = getattr(row, one.name)
+        if isinstance(value, np.ndarray):
+            value = value.astype(np.float32)
+        elif isinstance(value, tuple):
+            value = list(value)
+        record[one.name] = value
+    return record | {"digest": row_digest(record)}
+
+
+def row_digest(record: Mapping[str, Any]) -> str:
+    """sha256 over (id, image hash, mask hash, metadata hash); the time of making stays out.
+
+    The metadata hash covers every other column: blobs by their own sha256, embeddings by their
+    float32 bytes, everything else as canonical JSON.
+    """
+    metadata = {
+        name: _canonical(value)
+        for name, value in record.items()
+        if name not in {"id", "image", "mask", "created_at", "digest"}
+    }
+    parts = [
+        record["id"],
+        *(hashlib.sha256(record.get(name) or b"").hexdigest() for name in ("image", "mask")),
+        hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest(),
+    ]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """A JSON value that is equal exactly when the column is."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(value.astype(np.float32).tobytes()).hexdigest()
+    if isinstance(value, list | tuple) and value and isinstance(value[0], float):
+        return _canonical(np.asarray(value, dtype=np.float32))
+    if isinstance(value, float):
+        return repr(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def manifest_of(ids_and_digests: Mapping[str, str]) -> str:
+    """sha256 over the rows' digests, sorted by id: a version's manifest."""
+    lines = "".join(f"{key} {digest}\n" for key, digest in sorted(ids_and_digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,258 @@
+"""The archive: versions, manifests, damage found and named, killed writers rolled back."""
+
+import dataclasses
+import threading
+
+import lancedb
+import numpy as np
+import pytest
+
+from tasks.domain.errors import (
+    ArchiveError,
+    ModelSetMismatch,
+    PoolBroken,
+    PoolLocked,
+    UnknownVersion,
+)
+from tasks.store import archive as archive_module
+from tasks.store.archive import Archive
+from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+
+
+def unit(seed: int) -> np.ndarray:
+    row = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
+    return row / np.linalg.norm(row)
+
+
+def columns(row_id: str, **changes) -> dict:
+    seed = int.from_bytes(row_id.encode()[:4], "big")
+    return {
+        "id": row_id, "source_id": "s1", "kind": "crack", "prompt": "a crack",
+        "negative_prompt": "", "region": "crack", "seed": 2**62 + 1, "strength": 0.35,
+        "guidance_scale": 7.5, "steps": 25, "effective_steps": 8, "image": b"png" + row_id.encode(),
+        "mask": b"mask", "bead_mask": b"bead", "window_xywh": (1, 2, 64, 64),
+        "embedding": unit(seed), "embedding_image": unit(seed + 1), "s_i": 0.8, "realism": 0.7,
+        "utility": 0.9, "d_plaus": 0.1, "gates": "{}", "merged_ids": ("m1",), "is_placebo": False,
+        "model_set": "tiny", "models": "{}", "generation": 0,
+        "created_at": "2026-11-23T10:00:00+00:00", "run_id": "r1",
+    } | changes  # fmt: skip
+
+
+def run_row(run_id: str, base: str | None = None, fingerprint: str = "f" * 32) -> RunRow:
+    return RunRow(
+        run_id=run_id, base_version=base, params="{}", calibration="{}", funnel="{}",
+        versions="{}", energy="{}", created_at="2026-11-23", model_set_fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def land(uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None):
+    return Archive(str(uri)).land(
+        run_row(run_id, base),
+        pool=(PoolRow(**columns(one)) for one in accepted),
+        rejected=(
+            RejectedRow(**columns(one), stage="useful", reasons=("no novelty",)) for one in rejected
+        ),
+        sources=[SourceRow(id="s1", uri="/a.png", label="OK", bytes=b"source")],
+        embedding_dim=8,
+    )
+
+
+@pytest.fixture
+def pool(tmp_path):
+    land(tmp_path / "pool", "r1", ["a", "b"], ["c"])
+    return tmp_path / "pool"
+
+
+def test_versions_accumulate_and_old_ones_stay_readable(pool):
+    first = Archive(str(pool)).verify("v1")
+    landed = land(pool, "r2", ["d"], base="v1")
+    archive = Archive(str(pool))
+    assert (landed.version, landed.accepted, landed.rows) == ("v2", 1, 3)
+    assert archive.versions() == ["v1", "v2"]
+    assert archive.verify("v1") == first
+    assert archive.verify().ok
+    assert {row["id"] for row in archive.list_rows("v1")} == {"a", "b"}
+
+
+def test_rows_come_back_as_they_went_in(pool):
+    row = Archive(str(pool)).row("a")
+    wanted = columns("a")
+    assert np.array_equal(row.pop("embedding"), wanted.pop("embedding"))
+    assert np.array_equal(row.pop("embedding_image"), wanted.pop("embedding_image"))
+    wanted |= {"window_xywh": [1, 2, 64, 64], "merged_ids": ["m1"]}
+    assert {name: row[name] for name in wanted} == wanted
+    assert Archive(str(pool)).row("c")["reasons"] == ["no novelty"]
+
+
+def test_a_run_lands_once(pool):
+    again = land(pool, "r1", ["x", "y", "z"])
+    archive = Archive(str(pool))
+    assert (again.version, archive.versions(), again.rows) == ("v1", ["v1"], 2)
+    assert archive.base_version_for("r1") is None
+    assert archive.base_version_for("another") == "v1"
+
+
+def test_the_manifest_depends_on_content_not_on_order_or_time(tmp_path):
+    one = land(tmp_path / "one", "r1", ["a", "b"])
+    other = land(tmp_path / "other", "r1", ["b", "a"])
+    later = Archive(str(tmp_path / "later")).land(
+        run_row("r1"),
+        pool=[PoolRow(**columns(i, created_at="2030-01-01T00:00:00+00:00")) for i in "ab"],
+        rejected=[], sources=[], embedding_dim=8,
+    )  # fmt: skip
+    changed = Archive(str(tmp_path / "changed")).land(
+        run_row("r1"),
+        pool=[PoolRow(**columns(i, strength=0.36)) for i in "ab"],
+        rejected=[], sources=[], embedding_dim=8,
+    )  # fmt: skip
+    assert one.manifest == other.manifest == later.manifest
+    assert changed.manifest != one.manifest
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("image", b"pngX"), ("mask", b"M"), ("s_i", 0.81), ("prompt", "x"), ("generation", 1),
+     ("embedding", unit(99))],
+)  # fmt: skip
+def test_verify_names_the_changed_row(pool, column, value):
+    table = lancedb.connect(str(pool)).open_table("pool")
+    table.update(where="id = 'b'", values={column: value if column != "embedding" else list(value)})
+    table.tags.update("v1", table.version)
+    found = Archive(str(pool)).verify()
+    assert not found.ok
+    assert any("row b " in problem for problem in found.problems)
+    assert not any("row a " in problem for problem in found.problems)
+
+
+def test_verify_finds_a_changed_time_and_a_missing_row(pool):
+    table = lancedb.connect(str(pool)).open_table("pool")
+    table.update(where="id = 'b'", values={"created_at": "2020"})
+    table.tags.update("v1", table.version)
+    assert "pool: a created_at is not as it was written" in Archive(str(pool)).verify().problems
+    table.delete("id = 'b'")
+    table.tags.update("v1", table.version)
+    assert any("manifest" in problem for problem in Archive(str(pool)).verify().problems)
+
+
+@pytest.mark.parametrize("killed_in", ["rejected", "sources", "runs", "pool"])
+def test_a_writer_killed_anywhere_leaves_the_last_version_and_can_run_again(
+    pool, killed_in, monkeypatch
+):
+    before = Archive(str(pool)).verify()
+
+    def killed(self, name, *args):
+        if name == killed_in:
+            raise KeyboardInterrupt
+        return original(self, name, *args)
+
+    original = Archive._insert_records
+    monkeypatch.setattr(Archive, "_insert_records", killed)
+    with pytest.raises(KeyboardInterrupt):
+        land(pool, "r2", ["d", "e"], ["f"], base="v1")
+    monkeypatch.undo()
+    assert Archive(str(pool)).verify() == before
+    assert land(pool, "r2", ["d", "e"], ["f"], base="v1").rows == 4
+    assert Archive(str(pool)).verify("v2").ok
+    assert Archive(str(pool)).verify("v1") == before
+
+
+def test_a_first_run_killed_before_its_tag_leaves_no_pool(tmp_path, monkeypatch):
+    uri = str(tmp_path / "pool")
+    monkeypatch.setattr(Archive, "_summary", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        land(uri, "r1", ["a", "ghost"])
+    monkeypatch.undo()
+    assert Archive(uri).versions() == []
+    assert land(uri, "r1", ["a"]).rows == 1
+    assert [row["id"] for row in Archive(uri).list_rows()] == ["a"]
+
+
+def test_filters_are_values_not_text(pool):
+    archive = Archive(str(pool))
+    assert archive.list_rows(kind="x' OR 1=1 --") == []
+    assert len(archive.list_rows(kind="crack")) == 2
+    with pytest.raises(UnknownVersion):
+        archive.row("a' OR '1'='1")
+
+
+def test_unknown_pools_and_versions_are_said_plainly(pool, tmp_path):
+    with pytest.raises(UnknownVersion, match="there is none"):
+        Archive(str(tmp_path / "nowhere")).verify()
+    assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(UnknownVersion, match="v1"):
+        Archive(str(pool)).verify("v9")
+
+
+def test_another_model_set_is_refused(pool):
+    Archive(str(pool)).require_model_set("f" * 32)
+    with pytest.raises(ModelSetMismatch, match="another pool"):
+        Archive(str(pool)).require_model_set("0" * 32)
+
+
+def test_a_damaged_file_is_a_broken_pool(pool):
+    for file in (pool / "pool.lance" / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(PoolBroken, match="restore it"):
+        Archive(str(pool)).verify()
+
+
+def test_only_one_writer_at_a_time(pool, monkeypatch):
+    monkeypatch.setattr(archive_module, "LOCK_TIMEOUT_S", 0.2)
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow_rows():
+        inside.set()
+        leave.wait(10)
+        yield PoolRow(**columns("slow"))
+
+    def slow_run():
+        Archive(str(pool)).land(
+            run_row("slow", "v1"), pool=slow_rows(), rejected=[], sources=[], embedding_dim=8
+        )
+
+    writer = threading.Thread(target=slow_run)
+    writer.start()
+    assert inside.wait(10)
+    with pytest.raises(PoolLocked, match="try again later"):
+        land(pool, "r3", ["z"], base="v1")
+    leave.set()
+    writer.join()
+    assert Archive(str(pool)).versions() == ["v1", "v2"]
+
+
+def test_a_pool_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "pool").write_text("a file where a folder should be")
+    with pytest.raises(ArchiveError, match="Expected to write"):
+        land(tmp_path / "pool", "r1", ["a"])
+
+
+def test_nothing_accepted_is_a_version_too(tmp_path):
+    landed = land(tmp_path / "pool", "r1", [], ["c"])
+    ids, rows = Archive(str(tmp_path / "pool")).embeddings(landed.version)
+    assert (landed.rows, len(ids), len(rows)) == (0, 0, 0)
+    assert land(tmp_path / "pool", "r2", ["a"], base="v1").rows == 1
+
+
+def test_embeddings_of_a_version(pool):
+    ids, rows = Archive(str(pool)).embeddings("v1")
+    order = np.argsort(ids)
+    assert ids[order].tolist() == ["a", "b"]
+    wanted = [columns(one)["embedding"] for one in "ab"]
+    assert np.array_equal(rows[order], np.stack(wanted))
+    assert Archive(str(pool)).embeddings(None)[1].shape[0] == 0
+
+
+def test_every_column_is_covered_by_the_digest():
+    covered = {one.name for one in dataclasses.fields(PoolRow)} - {"created_at"}
+    record = columns("a")
+    from tasks.store.rows import row_digest
+
+    base = row_digest(record)
+    for name in covered:
+        value = record[name]
+        other = (
+            value + 1 if isinstance(value, int | float | np.ndarray)
+            else value + b"x" if isinstance(value, bytes)
+            else (*value, "x") if isinstance(value, tuple) else value + "x"
+        )  # fmt: skip
+        assert row_digest(record | {name: other}) != base, name
