@@ -1,5 +1,7 @@
 """grow_pool: a folder of real images becomes a new version of POOL★ (article, section 3)."""
 
+import time
+
 from prefect import flow, get_run_logger, unmapped
 
 from tasks.describe import describe_batch
@@ -27,6 +29,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     Args:
         params: what to grow, from what, how much, and how strictly.
     """
+    started = time.time()
     context = prepare_run(params)
     grown = _read_sources(params, context)
     described = describe_batch.map(
@@ -37,8 +40,9 @@ def grow_pool(params: GrowParams) -> GrowResult:
     ).result()
     run = snapshot_pool(params, context, grown.real_sources)
     judgement = _grow_rounds(params, context, grown, described, run)
-    landed = land_run(params, context, run, grown.settled(judgement))
-    return publish_run(params, context, landed, grown.settled(judgement))
+    settled = grown.settled(judgement)
+    landed = land_run(params, context, run, settled)
+    return publish_run(params, context, landed, settled, started)
 
 
 def _read_sources(params: GrowParams, context: RunContext) -> Grown:

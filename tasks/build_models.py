@@ -148,7 +148,7 @@ def train_inpainter_part(work: Path, recipe: Recipe) -> Path:
             vae=AutoencoderKL.from_pretrained(work / "vae"), text_encoder=text, unet=unet,
             tokenizer=tokenizer, scheduler=new_scheduler(), safety_checker=None,
             feature_extractor=None, requires_safety_checker=False,
-        ).save_pretrained(out)  # fmt: skip
+        ).to(torch.float16).save_pretrained(out)  # fmt: skip
     return out
 
 
@@ -172,7 +172,7 @@ def train_segmenter_part(work: Path, recipe: Recipe) -> Path:
             steps=recipe.segmenter_steps, seed=recipe.seed, log=_log,
         )  # fmt: skip
         (out / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
-        save_file(sam.state_dict(), out / "model.safetensors")
+        save_file(_halved(sam.state_dict()), out / "model.safetensors")
     return out
 
 
@@ -203,7 +203,7 @@ def train_embedder_part(work: Path, recipe: Recipe) -> Path:
         )  # fmt: skip
         config = model_config(len(tokenizer), MAX_TOKENS)
         (out / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
-        save_file(model.state_dict(), out / "open_clip_model.safetensors")
+        save_file(_halved(model.state_dict()), out / "open_clip_model.safetensors")
     return out
 
 
@@ -224,6 +224,11 @@ def assemble(work: Path, out: Path, defaults: Defaults, version: str) -> Path:
         )
     )  # fmt: skip
     return out
+
+
+def _halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Half precision on disk; loaded models compute in float32."""
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
 def _log(message: str) -> None:

@@ -1,0 +1,122 @@
+"""Publish: the HTML report, and what a person should see in the Prefect UI as artifacts."""
+
+import html
+import os
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.domain.errors import PoolstarError
+from tasks.domain.parameters import GrowParams
+from tasks.domain.records import RunContext
+from tasks.gallery import Tile
+from tasks.grown import GrowResult, Settled
+from tasks.land import Landed
+from tasks.models.model_set import open_model_set
+from tasks.report_page import accepted_tiles, render_page
+from tasks.store.files import ContentStore
+
+GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
+
+
+@task(task_run_name="publish {landed.version}")
+def publish_run(
+    params: GrowParams, context: RunContext, landed: Landed, settled: Settled, started: float
+) -> GrowResult:
+    """Write the report, create the artifacts, and say what came of the run.
+
+    Args:
+        params, context, landed, settled: the run.
+        started: `time.time()` when it began.
+
+    Raises:
+        PoolstarError: the report cannot be written.
+    """
+    store = ContentStore(context.store_uri)
+    seconds = time.time() - started
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    page = render_page(
+        params, open_model_set(context.models), landed, settled, store, seconds=seconds, when=when
+    )
+    path = Path(params.report or default_report(params.pool))
+    _write(path, page)
+    accepted = [one for one in settled.judgement.judged if one.verdict.accepted]
+    tiles, _ = accepted_tiles(accepted, store)
+    create_markdown_artifact(
+        gallery_markdown(landed, (tile for group in tiles.values() for tile in group)),
+        key="pool-gallery",
+        description=f"{params.pool} {landed.version}: source, region, candidate",
+    )
+    create_table_artifact(
+        [row.model_dump(mode="json") for row in settled.funnel.rows]
+        + [
+            {"stage": "accepted", "reason": kind, "count": count}
+            for kind, count in settled.funnel.accepted.items()
+        ],
+        key="pool-funnel",
+        description=f"Where {settled.funnel.listed} images and {settled.funnel.edits} edits went",
+    )
+    return GrowResult(
+        version=landed.version,
+        manifest=landed.manifest,
+        accepted=len(accepted),
+        funnel=settled.funnel,
+        report=str(path),
+        seconds=round(seconds, 1),
+    )
+
+
+def default_report(pool: str) -> str:
+    """Where the report goes when the user names no place: report.html beside the pool."""
+    local = "." if "://" in pool else str(Path(pool).parent)
+    return str(Path(local) / "report.html")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write so that a reader sees the old page or the new one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as exc:
+        raise PoolstarError(
+            f"Expected to write the report to {path}, but: {exc.strerror or exc}; the pool has "
+            "landed; name another place with --report and run again, nothing is grown twice"
+        ) from exc
+
+
+def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
+    """A markdown table of tiles, cut before it weighs too much for the UI."""
+    lines = [
+        f"# POOL★ {landed.version}",
+        f"{landed.rows} images, manifest `{landed.manifest[:16]}`, "
+        + ("verified" if landed.is_verified else "**changed since it was written**"),
+        "",
+        "| kind | source, region, candidate | S_i | realism | D_plaus | prompt |",
+        "|---|---|---|---|---|---|",
+    ]
+    size, cut = sum(map(len, lines)), 0
+    for tile in tiles:
+        line = (
+            f"| {_cell(tile.kind)} | ![{_cell(tile.kind)}]({tile.strip}) | {tile.s_i:.2f} "
+            f"| {tile.realism:.2f} | {tile.d_plaus:.2f} | {_cell(tile.prompt)} |"
+        )
+        if size + len(line) > GALLERY_BYTES:
+            cut += 1
+            continue
+        size += len(line) + 1
+        lines.append(line)
+    if cut:
+        lines += ["", f"{cut} more in the HTML report."]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """User text made harmless in a markdown table."""
+    plain = html.escape(" ".join(text.split()))
+    return "".join(f"\\{c}" if c in "|[]()`*_!<>\\" else c for c in plain)

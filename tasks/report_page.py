@@ -1,0 +1,167 @@
+"""The report of a run: one self-contained HTML page, every text in it escaped."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.charts import coverage_chart, funnel_chart, score_histograms
+from tasks.domain.funnel import reason_head
+from tasks.domain.judging import Judgement, RunFigures
+from tasks.domain.parameters import GrowParams
+from tasks.domain.records import SOUND, Judged
+from tasks.gallery import Tile, tile_of
+from tasks.grown import Settled
+from tasks.land import Landed
+from tasks.models.model_set import ModelSet
+from tasks.store.files import ContentStore
+
+TILES_PER_KIND = 60
+TILES_PER_REASON = 6
+PLACEBOS = "placebos (sound prompt; no defect may show)"
+
+
+def render_page(
+    params: GrowParams,
+    models: ModelSet,
+    landed: Landed,
+    settled: Settled,
+    store: ContentStore,
+    *,
+    seconds: float,
+    when: str,
+) -> str:
+    """The page as HTML text."""
+    judgement = settled.judgement
+    accepted = [one for one in judgement.judged if one.verdict.accepted]
+    kept, hidden = accepted_tiles(accepted, store)
+    refused, counts = refused_tiles(judgement.judged, store)
+    coverage = judgement.figures.coverage
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        params=params,
+        params_json=params.model_dump_json(indent=1),
+        models=models,
+        landed=landed,
+        funnel=settled.funnel,
+        accepted=len(accepted),
+        kinds={one.candidate.plan.edit.kind for one in accepted} - {SOUND},
+        prompts=prompt_rows(params, accepted),
+        notes=notes_of(params, landed, judgement),
+        accepted_tiles=kept,
+        hidden=hidden,
+        refused_tiles=refused,
+        refused_counts=counts,
+        figures=figure_rows(judgement.figures),
+        calibration=judgement.figures.calibration,
+        charts={
+            "funnel": funnel_chart(settled.funnel),
+            "scores": score_histograms(judgement, params),
+            "coverage": coverage_chart(coverage) if coverage is not None else None,
+        },
+        seconds=seconds,
+        when=when,
+    )
+
+
+def accepted_tiles(
+    accepted: Iterable[Judged], store: ContentStore
+) -> tuple[dict[str, list[Tile]], dict[str, int]]:
+    """Tiles by kind, best S_i first, placebos last; and how many a kind are not shown."""
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for one in accepted:
+        edit = one.candidate.plan.edit
+        groups[PLACEBOS if edit.is_placebo else edit.kind].append(one)
+    tiles, hidden = {}, {}
+    for kind in sorted(groups, key=lambda name: (name == PLACEBOS, name)):
+        best = sorted(groups[kind], key=lambda one: (-one.scores.s_i, one.candidate.id))
+        tiles[kind] = [tile_of(one, store) for one in best[:TILES_PER_KIND]]
+        hidden[kind] = len(best) - len(tiles[kind])
+    return tiles, hidden
+
+
+def refused_tiles(
+    judged: Iterable[Judged], store: ContentStore
+) -> tuple[dict[str, list[Tile]], dict[str, int]]:
+    """A few tiles of each stage and reason, and how many there are."""
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        if not one.verdict.accepted:
+            groups[f"{one.verdict.stage}: {reason_head(one.verdict.reasons[0])}"].append(one)
+    tiles = {
+        name: [tile_of(one, store) for one in members[:TILES_PER_REASON]]
+        for name, members in groups.items()
+    }
+    return tiles, {name: len(members) for name, members in groups.items()}
+
+
+def prompt_rows(params: GrowParams, accepted: Iterable[Judged]) -> list[dict[str, Any]]:
+    """What came of each prompt."""
+    groups: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    for one in accepted:
+        edit = one.candidate.plan.edit
+        groups[edit.kind, edit.prompt].append(one)
+    rows = []
+    for spec in params.prompts:
+        members = groups[spec.kind, spec.prompt]
+        means = {
+            name: f"{np.mean([getattr(one.scores, name) for one in members]):.2f}" if members else "–"
+            for name in ("s_i", "realism", "d_plaus")
+        }
+        rows.append(
+            {"kind": spec.kind, "prompt": spec.prompt, "wanted": spec.target,
+             "accepted": len(members), **means}
+        )  # fmt: skip
+    return rows
+
+
+def notes_of(params: GrowParams, landed: Landed, judgement: Judgement) -> list[str]:
+    """What a reader must know before trusting the pictures."""
+    figures = judgement.figures
+    notes = [f"verify found: {problem}" for problem in landed.problems]
+    if figures.is_alarming:
+        notes.append(
+            f"Alarm: a classifier of grain alone tells edited zones from real ones, AUC "
+            f"{_number(figures.auc)} ({_number(figures.auc_low)} to {_number(figures.auc_high)}; "
+            f"{params.honest.alarm_auc} is tolerated). A detector could learn the traces of the "
+            "making; look at the placebos, and at the strength."
+        )
+    if figures.ko_method != "two-class":
+        notes.append(
+            "Fewer than "
+            f"{params.honest.min_ko} real KO images: the KO score is a one-class distance from "
+            "sound beads, not learnt from defects."
+        )
+    counts = Counter(
+        (one.candidate.plan.edit.kind, one.candidate.plan.edit.prompt)
+        for one in judgement.judged
+        if one.verdict.accepted
+    )
+    short = [s.kind for s in params.prompts if counts[s.kind, s.prompt] < s.target]
+    if short:
+        notes.append(
+            f"Fewer accepted than wanted for {', '.join(short)}: raise max_rounds, or look at the "
+            "refused ones for the reason."
+        )
+    return notes
+
+
+def figure_rows(figures: RunFigures) -> list[tuple[str, str]]:
+    """The run's figures as names and texts."""
+    interval = f"{_number(figures.auc_low)} to {_number(figures.auc_high)}"
+    return [
+        ("KO score", figures.ko_method),
+        ("AUC of real against edited zones, by grain (0.5: cannot tell)", _number(figures.auc)),
+        ("its 95 % interval", interval),
+        ("the same against placebos alone", _number(figures.placebo_auc)),
+        ("mean rise of the KO score by placebos", _number(figures.placebo_rise)),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
