@@ -183,11 +183,11 @@ def _require_kinds(kinds: list[str], models: str) -> None:
 def _grow(params: GrowParams, as_json: bool) -> None:
     """Run the flow and say what came of it."""
     _quiet_prefect()
-    from prefect.task_runners import ThreadPoolTaskRunner
+    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
     from flows.grow_pool import grow_pool
 
-    runner = ThreadPoolTaskRunner(max_workers=params.workers)
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=params.workers)
     result = grow_pool.with_options(task_runner=runner)(params)
     if as_json:
         _print_json(result.model_dump(mode="json"))

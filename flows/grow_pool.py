@@ -8,6 +8,7 @@ from tasks.describe import describe_batch
 from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
 from tasks.domain.planning import plan_round
+from tasks.domain.records import Ref, RunContext
 from tasks.domain.rounds import batches, shortfalls
 from tasks.grown import Grown, GrowResult, strategies_of
 from tasks.ingest import ingest_batch, list_source_files
@@ -16,7 +17,6 @@ from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.plan import plan_batch
-from tasks.domain.records import Ref, RunContext
 from tasks.prepare import RunStart, prepare_run, snapshot_pool
 from tasks.report import publish_run
 from tasks.segment import segment_batch

@@ -41,9 +41,10 @@ class Recipe(BaseModel):
     windows: int = Field(14000, ge=500, description="64 px training windows")
     held_out: int = Field(750, ge=250, description="Windows that only measure")
     autoencoder_steps: int = Field(2600, ge=1)
+    decoder_steps: int = Field(4500, ge=1)
     inpainter_steps: int = Field(5000, ge=1)
     scenes: int = Field(1250, ge=10, description="256 px scenes for the segmenter")
-    segmenter_steps: int = Field(1800, ge=1)
+    segmenter_steps: int = Field(3400, ge=1)
     embedder_steps: int = Field(800, ge=1)
 
 
@@ -83,7 +84,8 @@ def render_windows(work: Path, name: str, seed: int, count: int) -> Path:
     with _workers() as pool:
         parts = list(pool.map(_window_chunk, seeds, repeat(CHUNK)))
     partial = work / f"{name}.partial.npz"
-    np.savez(partial, **{k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
+    arrays: dict[str, Any] = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    np.savez(partial, **arrays)
     os.replace(partial, path)
     return path
 
@@ -99,6 +101,25 @@ def train_autoencoder_part(work: Path, recipe: Recipe) -> Path:
             vae = train_autoencoder(
                 train["images"], held_out["images"], work / "vae.pt",
                 steps=recipe.autoencoder_steps, seed=recipe.seed, log=_log,
+            )  # fmt: skip
+        vae.save_pretrained(out)
+    return out
+
+
+@task(name="train the decoder longer")
+def train_decoder_part(work: Path, recipe: Recipe) -> Path:
+    """The autoencoder with its decoder trained longer; may run beside the inpainter's training."""
+    from diffusers import AutoencoderKL
+
+    from tasks.models.training.autoencoder import train_decoder
+
+    out = work / "vae_longer"
+    if not (out / "config.json").exists():
+        vae = AutoencoderKL.from_pretrained(work / "vae")
+        with np.load(work / "windows.npz") as train, np.load(work / "held_out.npz") as held_out:
+            train_decoder(
+                vae, train["images"], held_out["images"], work / "decoder.pt",
+                steps=recipe.decoder_steps, seed=recipe.seed, log=_log,
             )  # fmt: skip
         vae.save_pretrained(out)
     return out
@@ -130,25 +151,41 @@ def encode_windows(work: Path, recipe: Recipe) -> Path:
 
 @task(name="train the inpainter")
 def train_inpainter_part(work: Path, recipe: Recipe) -> Path:
-    """The UNet and text encoder, assembled to a StableDiffusionInpaintPipeline folder."""
-    from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline
+    """The UNet and its text encoder in the work folder."""
     from transformers import CLIPTokenizer
 
-    from tasks.models.training.inpainter import new_scheduler, train_inpainter
+    from tasks.models.training.inpainter import train_inpainter
 
-    out = work / "inpainter"
-    if not (out / "model_index.json").exists():
+    out = work / "unet"
+    if not (out / "config.json").exists():
         tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         latents = Latents(**torch.load(work / "latents.pt", weights_only=True))
         unet, text = train_inpainter(
             latents, tokenizer, work / "unet.pt",
             steps=recipe.inpainter_steps, batch=16, seed=recipe.seed, log=_log,
         )  # fmt: skip
-        StableDiffusionInpaintPipeline(
-            vae=AutoencoderKL.from_pretrained(work / "vae"), text_encoder=text, unet=unet,
-            tokenizer=tokenizer, scheduler=new_scheduler(), safety_checker=None,
-            feature_extractor=None, requires_safety_checker=False,
-        ).to(torch.float16).save_pretrained(out)  # fmt: skip
+        text.save_pretrained(work / "text_encoder")
+        unet.save_pretrained(out)
+    return out
+
+
+@task(name="assemble the inpainter")
+def assemble_inpainter(work: Path) -> Path:
+    """VAE, UNet, text encoder, tokenizer, scheduler: a StableDiffusionInpaintPipeline folder."""
+    from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from tasks.models.training.inpainter import new_scheduler
+
+    half, out = {"torch_dtype": torch.float16}, work / "inpainter"
+    StableDiffusionInpaintPipeline(
+        vae=AutoencoderKL.from_pretrained(work / "vae_longer", **half),
+        text_encoder=CLIPTextModel.from_pretrained(work / "text_encoder", **half),
+        unet=UNet2DConditionModel.from_pretrained(work / "unet", **half),
+        tokenizer=CLIPTokenizer.from_pretrained(work / "tokenizer"),
+        scheduler=new_scheduler(), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(out)  # fmt: skip
     return out
 
 
@@ -192,9 +229,11 @@ def train_embedder_part(work: Path, recipe: Recipe) -> Path:
             images, names, captions = held["images"], held["kinds"], held["captions"].tolist()
         _, kinds = np.unique(names, return_inverse=True)
         tokens = captions_as_tokens(
-            lambda texts: tokenizer(
-                texts, padding="max_length", max_length=MAX_TOKENS, return_tensors="pt"
-            ).input_ids,
+            lambda texts: (
+                tokenizer(
+                    texts, padding="max_length", max_length=MAX_TOKENS, return_tensors="pt"
+                ).input_ids
+            ),
             captions,
         )
         model = train_embedder(

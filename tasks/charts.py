@@ -26,10 +26,7 @@ def funnel_chart(funnel: Funnel) -> str:
     """Bars of what went in, what each stage refused, and what was accepted."""
     rows = [("images", funnel.listed, INK), ("sources with a bead", funnel.sources, INK)]
     rows += [("edits", funnel.edits, INK)]
-    rows += [
-        (f"{row.stage}: {row.reason}", row.count, REFUSED)
-        for row in funnel.rows
-    ]
+    rows += [(f"{row.stage}: {row.reason}", row.count, REFUSED) for row in funnel.rows]
     rows += [(f"accepted: {kind}", count, KEPT) for kind, count in funnel.accepted.items()]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.2, 0.27 * len(rows) + 0.4))

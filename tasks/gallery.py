@@ -74,7 +74,9 @@ def _strip(judged: Judged, store: ContentStore) -> str:
     return data_uri(strip)
 
 
-def _view_box(window_xywh: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _view_box(
+    window_xywh: tuple[int, int, int, int], shape: tuple[int, ...]
+) -> tuple[slice, slice]:
     """A square around the window with some context, inside the image."""
     x, y, width, height = window_xywh
     side = min(round(CONTEXT * max(width, height)), *shape)

@@ -58,7 +58,7 @@ def list_source_files(folder: str) -> tuple[list[SourceFile], list[Refusal]]:
 
 def _is_ground_truth(name: str) -> bool:
     """Masks and notes that a data set keeps beside its images are not images of parts."""
-    return name.split("/")[0] in {"masks", "ground_truth"}
+    return name.split("/", maxsplit=1)[0] in {"masks", "ground_truth"}
 
 
 def _label_of(name: str) -> tuple[Label, str]:
@@ -87,9 +87,7 @@ def _ingested(file: SourceFile, store: ContentStore, params: IngestParams) -> So
     """One file as a source or a refusal."""
     try:
         data = Path(file.path).read_bytes()
-        pixels = decoded_pixels(
-            data, max_pixels=params.max_pixels, min_side_px=params.min_side_px
-        )
+        pixels = decoded_pixels(data, max_pixels=params.max_pixels, min_side_px=params.min_side_px)
     except (OSError, ImageRefused) as exc:
         return _refusal(file.name, exc)
     return Source(

@@ -23,7 +23,7 @@ def judge_run(
     context: RunContext,
     round_name: str,
 ) -> Judgement:
-    """Verdicts and figures; `pool` holds `ids` and `embeddings` of the version the run began with."""
+    """Verdicts and figures; `pool` holds `ids` and `embeddings` of the version begun with."""
     store = ContentStore(context.store_uri)
     real = RealReference.fit(concatenated(store, described), params.honest.min_ko)
     known = store.get_arrays(pool)

@@ -1,8 +1,9 @@
 """Land: the judged candidates become one version of POOL★, accepted and rejected alike."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -30,15 +31,13 @@ class Landed(Record):
 
 
 @task(task_run_name="land {start.run_id}")
-def land_run(
-    params: GrowParams, context: RunContext, start: RunStart, settled: Settled
-) -> Landed:
+def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> Landed:
     """One commit and one tag; nothing when this very run has landed before."""
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
     landed = archive.land(
         _run_row(params, context, start, settled),
-        pool=_rows(store, context, start, settled, accepted=True),
-        rejected=_rows(store, context, start, settled, accepted=False),
+        pool=_accepted(store, context, start, settled),
+        rejected=_refused(store, context, start, settled),
         sources=(
             SourceRow(id=s.id, uri=s.uri, label=s.label, bytes=store.get(s.image))
             for s in settled.sources
@@ -56,9 +55,7 @@ def land_run(
     )
 
 
-def _run_row(
-    params: GrowParams, context: RunContext, start: RunStart, settled: Settled
-) -> RunRow:
+def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> RunRow:
     """What the archive keeps of the run itself."""
     figures = settled.judgement.figures
     return RunRow(
@@ -74,35 +71,48 @@ def _run_row(
     )
 
 
-def _rows(
-    store: ContentStore,
-    context: RunContext,
-    start: RunStart,
-    settled: Settled,
-    *,
-    accepted: bool,
-) -> Iterator[PoolRow | RejectedRow]:
-    """The rows of one table, read from the store one by one."""
-    arrays = concatenated(store, settled.measured) if settled.measured else {"id": []}
+def _accepted(
+    store: ContentStore, context: RunContext, start: RunStart, settled: Settled
+) -> Iterator[PoolRow]:
+    """The rows of table `pool`, read from the store one by one."""
+    for judged, columns in _columns_of(store, context, start, settled):
+        if judged.verdict.accepted:
+            yield PoolRow(**columns())
+
+
+def _refused(
+    store: ContentStore, context: RunContext, start: RunStart, settled: Settled
+) -> Iterator[RejectedRow]:
+    """The rows of table `rejected`."""
+    for judged, columns in _columns_of(store, context, start, settled):
+        verdict = judged.verdict
+        if not verdict.accepted:
+            yield RejectedRow(**columns(), stage=str(verdict.stage), reasons=verdict.reasons)
+
+
+def _columns_of(
+    store: ContentStore, context: RunContext, start: RunStart, settled: Settled
+) -> Iterator[tuple[Judged, Callable[[], dict[str, Any]]]]:
+    """Each judged candidate with a function that reads its columns."""
+    if not settled.measured:
+        return
+    arrays = concatenated(store, settled.measured)
     place = {str(name): row for row, name in enumerate(arrays["id"])}
     models = open_model_set(context.models)
-    for judged in settled.judgement.judged:
-        if judged.verdict.accepted != accepted:
-            continue
-        row = place[judged.candidate.id]
-        columns = _columns(judged, store, start.run_id) | {
+
+    def read(judged: Judged) -> dict[str, Any]:
+        candidate = judged.candidate
+        row = place[candidate.id]
+        provenance = models.provenance(candidate.device, candidate.dtype)
+        return _columns(judged, store, start.run_id) | {
             "embedding": arrays["embedding"][row],
             "embedding_image": arrays["embedding_image"][row],
             "model_set": models.name,
-            "models": json.dumps(
-                models.provenance(judged.candidate.device, judged.candidate.dtype), sort_keys=True
-            ),
+            "models": json.dumps(provenance, sort_keys=True),
         }
-        verdict = judged.verdict
-        if accepted:
-            yield PoolRow(**columns)
-        else:
-            yield RejectedRow(**columns, stage=str(verdict.stage), reasons=verdict.reasons)
+
+    for judged in settled.judgement.judged:
+        yield judged, partial(read, judged)
 
 
 def _columns(judged: Judged, store: ContentStore, run_id: str) -> dict[str, Any]:

@@ -21,7 +21,11 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id} +", tags=("gpu",))
+@stage(
+    version=1,
+    run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id} +",
+    tags=("gpu",),
+)
 def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
     """All raw figures of the candidates, as one npz with a row a candidate.
 
@@ -38,10 +42,7 @@ def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
     with segmenter(context.models, context.models_fingerprint, context.device) as sam:
         ious = [_bead_iou(sam, view) for view in views]
     zones = stacked(
-        [
-            zone_features(v.after, v.bead, v.region, box)
-            for v, box in zip(views, boxes, strict=True)
-        ]
+        [zone_features(v.after, v.bead, v.region, box) for v, box in zip(views, boxes, strict=True)]
     )
     greys = [(luminance(v.before), luminance(v.after)) for v in views]
     return store.put_arrays(
@@ -53,7 +54,10 @@ def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
             "before": before,
             "embedding_image": images,
             "quantiles": np.stack(
-                [intensity_quantiles(after, v.bead) for v, (_, after) in zip(views, greys, strict=True)]
+                [
+                    intensity_quantiles(after, v.bead)
+                    for v, (_, after) in zip(views, greys, strict=True)
+                ]
             ),
             "border": np.stack(
                 [border_gradient(after, v.bead) for v, (_, after) in zip(views, greys, strict=True)]

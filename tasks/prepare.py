@@ -1,4 +1,4 @@
-"""Prepare: check everything that can be checked before any work, and fix what the run begins from."""
+"""Prepare: check all that can be checked before any work, and fix what the run begins from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,9 +51,7 @@ def default_store(pool: str) -> str:
     return pool.rstrip("/") + ".store"
 
 
-def snapshot_pool(
-    params: GrowParams, context: RunContext, sources: Sequence[Source]
-) -> RunStart:
+def snapshot_pool(params: GrowParams, context: RunContext, sources: Sequence[Source]) -> RunStart:
     """The run's identity, and the embeddings of the version it starts from.
 
     A run that already landed starts again from where it did then, so that nothing changes.

@@ -110,7 +110,9 @@ def prompt_rows(params: GrowParams, accepted: Iterable[Judged]) -> list[dict[str
     for spec in params.prompts:
         members = groups[spec.kind, spec.prompt]
         means = {
-            name: f"{np.mean([getattr(one.scores, name) for one in members]):.2f}" if members else "–"
+            name: f"{np.mean([getattr(one.scores, name) for one in members]):.2f}"
+            if members
+            else "-"
             for name in ("s_i", "realism", "d_plaus")
         }
         rows.append(
@@ -164,4 +166,4 @@ def figure_rows(figures: RunFigures) -> list[tuple[str, str]]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:.2f}"

@@ -8,9 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import CachePolicy
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
-from prefect.states import StateType
 from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
@@ -73,7 +72,6 @@ def stage(
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         return task(
-            function,
             task_run_name=run_name,
             tags=list(tags),
             cache_policy=ContentPolicy(stage=function.__qualname__, algorithm_version=version),
@@ -82,8 +80,6 @@ def stage(
             retries=len(BACKOFF_S),
             retry_delay_seconds=BACKOFF_S,
             retry_condition_fn=is_transient,
-        )
+        )(function)
 
     return decorate
-
-

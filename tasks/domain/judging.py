@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tasks.domain.deduplicate import duplicate_clusters
 from tasks.domain.diversity import (
@@ -35,7 +36,7 @@ class RunFigures(Record):
     defect: what it can tell is the trace of the making.
     """
 
-    calibration: dict[str, dict[str, float]] = {}
+    calibration: dict[str, dict[str, float]] = Field(default_factory=dict)
     ko_method: str = "none"
     auc: float | None = None
     auc_low: float | None = None
@@ -135,7 +136,9 @@ def judge(
         coverage=coverage,
         **artifact,
     )
-    return Judgement(judged=tuple(_judged(docket, i) for i in range(len(candidates))), figures=figures)
+    return Judgement(
+        judged=tuple(_judged(docket, i) for i in range(len(candidates))), figures=figures
+    )
 
 
 def _docket(
@@ -234,14 +237,14 @@ def _merge_duplicates(
                 docket.refuse(row, Stage.DEDUPLICATE, ("near-duplicate in the pool",), keeper)
 
 
-def _novelty_reasons(
-    distance: float, real: RealReference, params: GrowParams
-) -> tuple[str, ...]:
+def _novelty_reasons(distance: float, real: RealReference, params: GrowParams) -> tuple[str, ...]:
     """U_i's two ends as reasons."""
     exotic = 2 * real.spreads["novelty"].q99
     redundant = 1 - params.deduplicate.max_cosine
     if distance >= exotic:
-        return (f"exotic: {distance:.3f} from the nearest known image, real ones end at {exotic:.3f}",)
+        return (
+            f"exotic: {distance:.3f} from the nearest known image, real ones end at {exotic:.3f}",
+        )
     if distance <= redundant:
         return (f"redundant: {distance:.4f} from the nearest known image",)
     return ()

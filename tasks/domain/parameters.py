@@ -22,7 +22,9 @@ class IngestParams(Parameters):
     """Which files may become sources."""
 
     max_pixels: int = Field(
-        50_000_000, ge=4096, description="Largest image accepted, in pixels; checked before decoding"
+        50_000_000,
+        ge=4096,
+        description="Largest image accepted, in pixels; checked before decoding",
     )
     min_side_px: int = Field(64, ge=16, description="Smallest side accepted, in pixels")
 
@@ -61,7 +63,9 @@ class InpaintParams(Parameters):
         None, ge=1, le=30, description="Weight of the prompt; the article's is 7.5"
     )
     steps: int = Field(25, ge=1, le=200, description="Denoising steps before strength cuts them")
-    feather_px: float = Field(2.0, ge=0, le=16, description="Blend inside the region's edge, pixels")
+    feather_px: float = Field(
+        2.0, ge=0, le=16, description="Blend inside the region's edge, pixels"
+    )
     strength_ladder: tuple[float, ...] = Field(
         (), description="Strengths for the second, third, ... attempt; empty keeps the first"
     )

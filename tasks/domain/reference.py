@@ -39,14 +39,10 @@ class RealReference:
             BadInput: fewer than 4 real images with a bead.
         """
         references = {
-            name: Reference.fit(
-                described[f"zone_{name}"], described["zone_source"], metric
-            )
+            name: Reference.fit(described[f"zone_{name}"], described["zone_source"], metric)
             for name, metric in ZONE_METRICS.items()
         } | {
-            name: Reference.fit(
-                described[f"image_{name}"], described["image_source"], metric
-            )
+            name: Reference.fit(described[f"image_{name}"], described["image_source"], metric)
             for name, metric in IMAGE_METRICS.items()
         }
         windows, sources = described["zone_embedding"], described["zone_source"]
@@ -87,5 +83,7 @@ def fitted_probe(described: Arrays, min_ko: int) -> KoProbe:
     is_ko = described["zone_label"] == "KO"
     windows, sources = described["zone_embedding"], described["zone_source"]
     sound, sound_sources = windows[~is_ko], sources[~is_ko]
-    picks = defect_windows(windows[is_ko], sources[is_ko], sound) if is_ko.any() else []
-    return KoProbe.fit(sound, windows[is_ko][picks], sound_sources, min_ko)
+    defective = windows[is_ko]
+    if len(defective):
+        defective = defective[defect_windows(defective, sources[is_ko], sound)]
+    return KoProbe.fit(sound, defective, sound_sources, min_ko)

@@ -54,7 +54,9 @@ def draw_region(
     raise ImageRefused(f"Expected room for a {strategy} region, but the bead is too thin")
 
 
-def _anchor(depth: NDArray[np.float64], strategy: RegionStrategy, rng: np.random.Generator) -> Point:
+def _anchor(
+    depth: NDArray[np.float64], strategy: RegionStrategy, rng: np.random.Generator
+) -> Point:
     """A point of the bead: near its edge for `toe`, else in its inner half."""
     if strategy is RegionStrategy.TOE:
         chosen = (depth > 0) & (depth <= max(2.0, 0.15 * depth.max()))
@@ -126,7 +128,9 @@ def _pores(
     spread = side_px * rng.uniform(0.08, 0.18)
     for _ in range(int(rng.integers(2, 8))):
         centre = rng.normal(anchor, spread)
-        centre = np.clip(centre, np.asarray(anchor) - REACH * side_px, np.asarray(anchor) + REACH * side_px)
+        centre = np.clip(
+            centre, np.asarray(anchor) - REACH * side_px, np.asarray(anchor) + REACH * side_px
+        )
         rr, cc = disk(tuple(centre), max(2.5, side_px * rng.uniform(0.05, 0.11)), shape=shape[:2])
         mask[rr, cc] = True
     return mask
@@ -143,7 +147,9 @@ def _patch(
     angle = np.arctan2(across, along)
     radius = side_px * rng.uniform(0.15, 0.27) * np.ones_like(angle)
     for harmonic in (2, 3, 5):
-        radius *= 1 + rng.normal(0, 0.22 / harmonic) * np.cos(harmonic * angle + rng.uniform(0, 6.3))
+        radius *= 1 + rng.normal(0, 0.22 / harmonic) * np.cos(
+            harmonic * angle + rng.uniform(0, 6.3)
+        )
     reach = np.minimum(radius, REACH * side_px)
     return np.asarray(np.hypot(along / stretch, across * stretch) <= reach)
 

@@ -4,14 +4,18 @@ x' = (1 - M) x + M f(x, M, p), article 3.2. Outside M the result equals x bit fo
 pixels inside M are ever written. The blend is feathered inside M alone.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.domain.errors import ShapeError
+from tasks.domain.images import Pixels
 
 BoolMask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def window_around(region: BoolMask, native_px: int) -> Box:
@@ -33,7 +37,7 @@ def window_around(region: BoolMask, native_px: int) -> Box:
     return left, top, side, side
 
 
-def crop(array: NDArray[np.generic], box_xywh: Box) -> NDArray[np.generic]:
+def crop(array: NDArray[Scalar], box_xywh: Box) -> NDArray[Scalar]:
     """The part of an (H, W, ...) array inside the box."""
     x, y, w, h = box_xywh
     return array[y : y + h, x : x + w]
@@ -134,13 +138,16 @@ def _resampled_blocks(
 
 
 def stitched(
-    image: NDArray[np.generic], painted: NDArray[np.float32], region: BoolMask, box_xywh: Box,
+    image: Pixels,
+    painted: NDArray[np.float32],
+    region: BoolMask,
+    box_xywh: Box,
     feather_px: float,
-) -> NDArray[np.generic]:
+) -> Pixels:
     """The image with the painted window blended in, inside the region only.
 
     Args:
-        image: (H, W) or (H, W, 3), any unsigned integer type; it is copied, not written.
+        image: (H, W) or (H, W, 3), uint8 or uint16; it is copied, not written.
         painted: the window in the image's own units, (S, S) or (S, S, 3).
         region: (H, W).
         box_xywh: where the window lies.
@@ -155,7 +162,6 @@ def stitched(
     if before.ndim == 3:
         weight = weight[..., None]
     blend = before + weight * (painted - before)
-    info = np.iinfo(image.dtype)
-    values = np.clip(np.rint(blend), info.min, info.max).astype(image.dtype)
+    values = np.clip(np.rint(blend), 0, np.iinfo(image.dtype).max)
     crop(after, box_xywh)[inside] = values[inside]
     return after

@@ -49,7 +49,9 @@ def bead_direction(surface: Surface, at: Point) -> float:
     return float(np.arctan2(dy, dx))
 
 
-def _path_distance(surface: Surface, path: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+def _path_distance(
+    surface: Surface, path: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Distance to a polyline in px and the relative position (0..1) of the nearest point on it."""
     height, width = surface.height.shape
     reach = 14 * surface.scale
@@ -73,7 +75,7 @@ def _walk(
     headings = angle + ndimage.gaussian_filter1d(rng.normal(0, wander, count), 1.0).cumsum()
     moves = step * np.stack([np.sin(headings), np.cos(headings)], axis=1)
     path = np.cumsum(moves, axis=0)
-    return path - path[count // 2] + np.asarray(start)
+    return np.asarray(path - path[count // 2] + np.asarray(start))
 
 
 def add_crack(surface: Surface, rng: np.random.Generator) -> BoolMask:
@@ -204,10 +206,14 @@ def add_lack_of_fusion(surface: Surface, rng: np.random.Generator) -> BoolMask:
     gap = np.exp(-((depth / (1.5 * s)) ** 2)) * (np.abs(surface.along - centre) < 1.3 * half_length)
     gap = (gap * (np.abs(surface.across) < 1.0)).astype(np.float32)
     flat = 0.25 * s + 0.08 * smooth_noise(rng, shape, 1.0)
-    surface.height = (surface.height * (1 - notch) + notch * flat - 2.2 * s * gap).astype(np.float32)
+    surface.height = (surface.height * (1 - notch) + notch * flat - 2.2 * s * gap).astype(
+        np.float32
+    )
     grey = surface.albedo.mean(axis=2, keepdims=True)
     plain = np.clip(0.62 * grey + 0.12, 0, 1)
-    surface.albedo = surface.albedo * (1 - 0.85 * notch[..., None]) + 0.85 * notch[..., None] * plain
+    surface.albedo = (
+        surface.albedo * (1 - 0.85 * notch[..., None]) + 0.85 * notch[..., None] * plain
+    )
     surface.albedo = (surface.albedo * (1 - 0.92 * gap)[..., None]).astype(np.float32)
     surface.gloss *= (1 - 0.75 * notch) * (1 - gap)
     return np.asarray((notch > 0.3) | (gap > 0.2))

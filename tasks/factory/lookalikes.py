@@ -31,7 +31,9 @@ def _line(surface: Surface, rng: np.random.Generator, width_px: float, bow: floa
 def _add_scratches(surface: Surface, rng: np.random.Generator) -> None:
     plate = np.abs(surface.across) > 1.05
     for _ in range(int(rng.integers(1, 5))):
-        line = _line(surface, rng, rng.uniform(0.4, 0.9) * surface.scale, rng.normal(0, 0.3)) * plate
+        line = (
+            _line(surface, rng, rng.uniform(0.4, 0.9) * surface.scale, rng.normal(0, 0.3)) * plate
+        )
         surface.albedo *= (1 + rng.uniform(-0.35, 0.45) * line)[..., None].astype(np.float32)
 
 

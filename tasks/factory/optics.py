@@ -14,7 +14,11 @@ def shaded(surface: Surface, style: PlantStyle) -> NDArray[np.float32]:
     inverse = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
     azimuth, elevation = np.deg2rad([style.light.azimuth_deg, style.light.elevation_deg])
     light = np.array(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)],
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ],
         dtype=np.float32,
     )
     facing = np.clip((light[2] - slope_x * light[0] - slope_y * light[1]) * inverse, 0, None)

@@ -20,7 +20,7 @@ MIN_SIDE_PX = 32
 
 @dataclass(frozen=True)
 class WeldImage:
-    """image_rgb (H, W, 3) uint8; bead_mask and defect_mask (H, W) bool, the latter empty if sound."""
+    """image_rgb (H, W, 3) uint8; bead_mask, defect_mask (H, W) bool, the latter empty if sound."""
 
     image_rgb: NDArray[np.uint8]
     bead_mask: NDArray[np.bool_]

@@ -39,9 +39,10 @@ def segmentation_scene(
     things += [plates == i + 1 for i in range(count)]
     if rng.random() < 0.15:
         image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    image = 255 * (np.clip(image, 0, 255) / 255) ** float(np.exp(rng.normal(0, 0.3)))
+    gamma = np.exp(rng.normal(0, 0.3))
+    toned = 255 * (np.clip(image, 0, 255) / 255) ** gamma
     kept = [thing for thing in things if thing.sum() >= MIN_AREA_PX]
-    return np.rint(image).astype(np.uint8), [bead, *kept]
+    return np.rint(toned).astype(np.uint8), [bead, *kept]
 
 
 def _distractor(side_px: int, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -57,9 +58,7 @@ def _distractor(side_px: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     return np.asarray((np.abs(u) < a) & (np.abs(v) < min(b, 0.12 * side_px)))
 
 
-def _paint(
-    image: NDArray[np.float32], shape: NDArray[np.bool_], rng: np.random.Generator
-) -> None:
+def _paint(image: NDArray[np.float32], shape: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Fill a shape with a surface of its own, a dark contour around it."""
     tone = rng.uniform(15, 235) + rng.normal(0, 12, 3)
     texture = rng.uniform(0, 18) * smooth_noise(rng, shape.shape, float(rng.uniform(0.6, 12)))

@@ -1,7 +1,5 @@
 """Plant styles: the camera, light, plate and bead that make one plant's images look alike."""
 
-from typing import Self
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -72,8 +70,16 @@ DEMO_PLANT = PlantStyle(
     light=Light(azimuth_deg=290, elevation_deg=42, ambient=0.34, specular=0.55, shininess=16),
     plate=Plate(colour=(0.56, 0.55, 0.54), brushed=0.09, brush_deg=3, mottle=0.05),
     bead=BeadShape(
-        width_px=38, angle_deg=0, angle_spread_deg=5, ripple_period_px=6.0, ripple_depth=0.85,
-        ripple_curve=0.75, wander_px=2.0, colour=(0.50, 0.475, 0.45), tint=0.5, tint_width=0.55,
+        width_px=38,
+        angle_deg=0,
+        angle_spread_deg=5,
+        ripple_period_px=6.0,
+        ripple_depth=0.85,
+        ripple_curve=0.75,
+        wander_px=2.0,
+        colour=(0.50, 0.475, 0.45),
+        tint=0.5,
+        tint_width=0.55,
     ),
 )
 OTHER_PLANT = PlantStyle(
@@ -81,8 +87,16 @@ OTHER_PLANT = PlantStyle(
     light=Light(azimuth_deg=60, elevation_deg=30, ambient=0.25, specular=1.0, shininess=30),
     plate=Plate(colour=(0.35, 0.35, 0.36), brushed=0.03, brush_deg=80, mottle=0.2),
     bead=BeadShape(
-        width_px=33, angle_deg=20, angle_spread_deg=8, ripple_period_px=4.5, ripple_depth=0.6,
-        ripple_curve=1.2, wander_px=2.0, colour=(0.42, 0.42, 0.43), tint=0.15, tint_width=0.4,
+        width_px=33,
+        angle_deg=20,
+        angle_spread_deg=8,
+        ripple_period_px=4.5,
+        ripple_depth=0.6,
+        ripple_curve=1.2,
+        wander_px=2.0,
+        colour=(0.42, 0.42, 0.43),
+        tint=0.15,
+        tint_width=0.4,
     ),
 )
 HELD_OUT_PLANTS = (DEMO_PLANT, OTHER_PLANT)
@@ -95,7 +109,8 @@ def _coordinates(style: PlantStyle) -> np.ndarray:
     bead, plate, camera, light = style.bead, style.plate, style.camera, style.light
     return np.array(
         [
-            np.cos(azimuth) / 2, np.sin(azimuth) / 2, light.elevation_deg / 50, light.specular / 1.2,
+            np.cos(azimuth) / 2, np.sin(azimuth) / 2,
+            light.elevation_deg / 50, light.specular / 1.2,
             *plate.colour, plate.brushed / 0.2, plate.mottle / 0.2,
             bead.width_px / 25, bead.angle_deg / 90, bead.ripple_period_px / 7,
             bead.ripple_depth, bead.ripple_curve, bead.tint, *bead.colour,

@@ -43,8 +43,10 @@ def smooth_noise(
     factor = max(1, int(min(sigmas) / 2))
     small = (-(-shape[0] // factor) + 2, -(-shape[1] // factor) + 2)
     noise = ndimage.gaussian_filter(
-        rng.standard_normal(small, dtype=np.float32), [s / factor for s in sigmas],
-        mode="wrap", truncate=3.0,
+        rng.standard_normal(small, dtype=np.float32),
+        [s / factor for s in sigmas],
+        mode="wrap",
+        truncate=3.0,
     )
     if factor > 1:
         noise = _linear(shape[0], small[0], factor) @ noise @ _linear(shape[1], small[1], factor).T

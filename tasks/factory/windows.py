@@ -26,7 +26,11 @@ class WindowSample:
 
 
 def window_samples(
-    seed: int, count: int, *, side_px: int = 64, sound_share: float = 0.34,
+    seed: int,
+    count: int,
+    *,
+    side_px: int = 64,
+    sound_share: float = 0.34,
     style: PlantStyle | None = None,
 ) -> Iterator[WindowSample]:
     """`count` windows at the styles' native scale, kinds balanced; equal seeds, equal windows.
@@ -41,16 +45,19 @@ def window_samples(
         kind = SOUND if is_sound else str(rng.choice(TRAINED_KINDS))
         plant = random_style(rng) if style is None else style
         render = render_weld(
-            plant, kind, int(rng.integers(2**62)), height_px=RENDER_PX, width_px=RENDER_PX, scale=1.0
+            plant,
+            kind,
+            int(rng.integers(2**62)),
+            height_px=RENDER_PX,
+            width_px=RENDER_PX,
+            scale=1.0,
         )
         for corner in _corners(render, side_px, rng)[: count - made]:
             yield _cut(render, corner, side_px, rng)
             made += 1
 
 
-def _corners(
-    render: WeldImage, side_px: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
+def _corners(render: WeldImage, side_px: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Up to two windows on a sound bead; one that holds most of a defect."""
     room = render.image_rgb.shape[0] - side_px
     tries = rng.integers(0, room + 1, size=(40, 2))

@@ -12,7 +12,11 @@ from tasks.models.model_set import ModelSet, open_model_set, require_intact
 from tasks.models.segmenter import Segmenter
 
 _LOADING = threading.Lock()
-_LOCKS = {"segmenter": threading.Lock(), "inpainter": threading.Lock(), "embedder": threading.Lock()}
+_LOCKS = {
+    "segmenter": threading.Lock(),
+    "inpainter": threading.Lock(),
+    "embedder": threading.Lock(),
+}
 
 
 @lru_cache(maxsize=4)
@@ -26,9 +30,7 @@ def _verified(name: str, fingerprint: str) -> ModelSet:
 @lru_cache(maxsize=4)
 def _load_segmenter(name: str, fingerprint: str, device: str) -> Segmenter:
     models = _verified(name, fingerprint)
-    return Segmenter.load(
-        models.segmenter.format, models.path_of(models.segmenter), device
-    )
+    return Segmenter.load(models.segmenter.format, models.path_of(models.segmenter), device)
 
 
 @lru_cache(maxsize=2)

@@ -5,6 +5,7 @@ real ones by their checkpoint's name, which ends in the first digits of its sha2
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ class Segmenter:
         try:
             config = SamConfig.model_validate(json.loads((path / "config.json").read_text()))
             sam = build_sam(config)
-            sam.load_state_dict({k: v.float() for k, v in load_file(path / "model.safetensors").items()})
+            sam.load_state_dict(
+                {k: v.float() for k, v in load_file(path / "model.safetensors").items()}
+            )
         except (OSError, ValueError, RuntimeError) as exc:
             raise ModelSetError(f"Expected a tiny Sam in {path}, but: {exc}") from exc
         thresholds = config.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
@@ -199,7 +202,7 @@ def _interior_points(bead: NDArray[np.bool_]) -> NDArray[np.float64]:
     along = cols if np.ptp(cols) >= np.ptp(rows) else rows
     edges = np.linspace(along.min(), along.max() + 1, RESEGMENT_POINTS + 1)
     points = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         part = np.flatnonzero((along >= low) & (along < high))
         if len(part):
             best = part[np.argmax(depth[rows[part], cols[part]])]

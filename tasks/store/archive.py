@@ -42,7 +42,9 @@ from tasks.store.rows import (
 
 T = TypeVar("T")
 TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
-HEAVY = frozenset({"image", "mask", "bead_mask", "embedding", "embedding_image", "models", "digest"})
+HEAVY = frozenset(
+    {"image", "mask", "bead_mask", "embedding", "embedding_image", "models", "digest"}
+)
 WRITE_BATCH = 64
 LOCK_TIMEOUT_S = 600.0
 
@@ -82,7 +84,8 @@ class Archive:
 
     def latest(self) -> str | None:
         """The newest version, or None."""
-        return (self.versions() or [None])[-1]
+        versions = self.versions()
+        return versions[-1] if versions else None
 
     def require_model_set(self, fingerprint: str) -> None:
         """Raises ModelSetMismatch unless the pool is new or holds this model set's embeddings."""
@@ -187,14 +190,17 @@ class Archive:
             before = self.latest()
             version = f"v{1 if before is None else int(before[1:]) + 1}"
             held = self._open("pool").count_rows()
-            for name, rows in (("rejected", rejected), ("sources", sources), ("pool", pool)):
-                self._insert(name, rows)
+            self._insert("rejected", rejected)
+            self._insert("sources", sources)
+            self._insert("pool", pool)
             figures = self._summary(run, version, held)
             self._insert_records("runs", [figures], "run_id")
             for name in TABLES:
                 table = self._open(name)
                 table.tags.create(version, table.version)
-        return LandedVersion(version, figures["pool_manifest"], figures["accepted"], figures["rows"])
+        return LandedVersion(
+            version, figures["pool_manifest"], figures["accepted"], figures["rows"]
+        )
 
     def _create_tables(self, dim: int) -> None:
         """Empty tables where there are none yet."""
@@ -205,7 +211,7 @@ class Archive:
         for name in set(TABLES) - set(self._names()):
             lancedb.connect(self.uri).create_table(name, schema=schemas[name])
 
-    def _insert(self, name: str, rows: Iterable[PoolRow] | Iterable[SourceRow]) -> None:
+    def _insert(self, name: str, rows: Iterable[PoolRow | SourceRow]) -> None:
         """Insert rows whose id is not there yet, a batch at a time."""
         rest = iter(rows)
         while batch := [as_record(row) for row in islice(rest, WRITE_BATCH)]:
@@ -286,7 +292,7 @@ class Archive:
 
     def _tags(self, name: str) -> dict[str, int]:
         """Version tags (v1, v2, ...) of a table in order, each with LanceDB's version number."""
-        tags = self._readable(lambda: self._open(name).tags.list())
+        tags = self._readable(self._open(name).tags.list)
         numbered = {k: v["version"] for k, v in tags.items() if k[0] == "v" and k[1:].isdigit()}
         return dict(sorted(numbered.items(), key=lambda item: int(item[0][1:])))
 

@@ -95,7 +95,7 @@ class ContentStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.protocol in {"", "file"}:
                 partial.write_bytes(data)
-                os.link(partial, path)
+                os.link(str(partial), str(path))
                 partial.unlink()
             else:
                 path.write_bytes(data)

@@ -10,7 +10,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tasks.domain.errors import ImageRefused
 from tasks.domain.images import Pixels
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+)
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 GREY_16_MODES = frozenset({"I;16", "I;16B", "I;16L", "I"})
 
@@ -58,7 +60,9 @@ def _require_bounded(image: Image.Image, max_pixels: int, min_side_px: int) -> N
             f"too large: {width}x{height} is over {max_pixels} pixels; raise ingest.max_pixels"
         )
     if min(width, height) < min_side_px:
-        raise ImageRefused(f"too small: {width}x{height}; expected sides of {min_side_px} px or more")
+        raise ImageRefused(
+            f"too small: {width}x{height}; expected sides of {min_side_px} px or more"
+        )
     if getattr(image, "n_frames", 1) > 1:
         raise ImageRefused(f"animated: {image.n_frames} frames; expected one still image")  # type: ignore[attr-defined]
 

@@ -44,14 +44,16 @@ def _gradients(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 + L1 of gradients + 2 L2 (the last for PSNR), all in the [-1, 1] scale."""
+def reconstruction_loss(
+    output: torch.Tensor, target: torch.Tensor, squares: float = 2.0
+) -> torch.Tensor:
+    """L1 + L1 of gradients + `squares` L2 (the last for PSNR), all in the [-1, 1] scale."""
     edges = sum(
         torch.nn.functional.l1_loss(a, b)
         for a, b in zip(_gradients(output), _gradients(target), strict=True)
     )
     mse = torch.nn.functional.mse_loss(output, target)
-    return torch.nn.functional.l1_loss(output, target) + edges + 2.0 * mse
+    return torch.nn.functional.l1_loss(output, target) + edges + squares * mse
 
 
 def psnr_db(vae: AutoencoderKL, windows: NDArray[np.uint8], batch: int = 64) -> float:
@@ -74,8 +76,6 @@ def train_autoencoder(
     checkpoint: Path,
     *,
     steps: int = 5000,
-    batch: int = 8,
-    learning_rate: float = 1.5e-3,
     seed: int = 0,
     log: Log = print,
 ) -> AutoencoderKL:
@@ -87,10 +87,62 @@ def train_autoencoder(
     """
     torch.manual_seed(seed)
     vae = new_autoencoder()
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+
+    def loss_of(x: torch.Tensor) -> torch.Tensor:
+        posterior = vae.encode(x).latent_dist
+        output = vae.decode(posterior.sample()).sample
+        return reconstruction_loss(output, x) + 1e-5 * posterior.kl().mean() / 256
+
+    _fit(vae, vae, loss_of, windows, held_out, checkpoint, steps, 1.5e-3, seed, log)
+    with torch.inference_mode():
+        latents = vae.encode(as_model_input(held_out[:512])).latent_dist.mode()
+    vae.register_to_config(scaling_factor=float(1.0 / latents.std()))
+    return vae
+
+
+def train_decoder(
+    vae: AutoencoderKL,
+    windows: NDArray[np.uint8],
+    held_out: NDArray[np.uint8],
+    checkpoint: Path,
+    *,
+    steps: int = 4000,
+    seed: int = 0,
+    log: Log = print,
+) -> AutoencoderKL:
+    """The same autoencoder with its decoder trained longer: latents already made stay valid."""
+    torch.manual_seed(seed)
+    vae.requires_grad_(requires_grad=False)
+    trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv])
+    trained.requires_grad_(requires_grad=True)
+
+    def loss_of(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            latents = vae.encode(x).latent_dist.mode()
+        return reconstruction_loss(vae.decode(latents).sample, x, squares=8.0)
+
+    _fit(vae, trained, loss_of, windows, held_out, checkpoint, steps, 1.2e-3, seed + 1, log)
+    return vae
+
+
+def _fit(
+    vae: AutoencoderKL,
+    trained: torch.nn.Module,
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    windows: NDArray[np.uint8],
+    held_out: NDArray[np.uint8],
+    checkpoint: Path,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    log: Log,
+    batch: int = 8,
+) -> None:
+    """One training of `trained`, a part of the autoencoder, from its checkpoint on."""
+    optimizer = torch.optim.AdamW(trained.parameters(), lr=learning_rate, betas=(0.9, 0.99))
     first = 0
     if (state := load_checkpoint(checkpoint)) is not None:
-        vae.load_state_dict(state["model"])
+        trained.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     vae.train()
@@ -99,29 +151,19 @@ def train_autoencoder(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * one_cycle(step, steps)
         picks = np.random.default_rng((seed, step)).integers(len(windows), size=batch)
-        x = flipped(as_model_input(windows[picks]), seed=(seed, step, 1))
-        posterior = vae.encode(x).latent_dist
-        output = vae.decode(posterior.sample()).sample
-        loss = reconstruction_loss(output, x) + 1e-5 * posterior.kl().mean() / 256
+        loss = loss_of(flipped(as_model_input(windows[picks]), seed=(seed, step, 1)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % 250 == 0:
-            save_checkpoint(
-                checkpoint,
-                {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1},
-            )
-            seconds = time.monotonic() - started
+            weights = {"model": trained.state_dict(), "optimizer": optimizer.state_dict()}
+            save_checkpoint(checkpoint, {**weights, "step": step + 1})
             log(
                 f"vae {step + 1}/{steps} loss {loss.item():.4f} "
-                f"psnr {psnr_db(vae, held_out[:256]):.2f} dB {seconds:.0f} s"
+                f"psnr {psnr_db(vae, held_out[:256]):.2f} dB {time.monotonic() - started:.0f} s"
             )
     vae.eval()
-    with torch.inference_mode():
-        latents = vae.encode(as_model_input(held_out[:512])).latent_dist.mode()
-    vae.register_to_config(scaling_factor=float(1.0 / latents.std()))
-    return vae
 
 
 def one_cycle(step: int, steps: int, warm_up: int = 100) -> float:

@@ -38,7 +38,12 @@ def model_config(vocabulary: int, context: int) -> dict[str, Any]:
                 "tokenizer_kwargs": {"clean": "whitespace"},
             },
         },
-        "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "squash"},
+        "preprocess_cfg": {
+            "mean": MEAN,
+            "std": STD,
+            "interpolation": "bicubic",
+            "resize_mode": "squash",
+        },
     }
 
 
@@ -101,7 +106,11 @@ def train_embedder(
         if (step + 1) % 200 == 0 or step + 1 == steps:
             save_checkpoint(
                 checkpoint,
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1},
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                },
             )
     return model.eval()
 

@@ -156,8 +156,11 @@ def encode_samples(
             part.append(value.contiguous())
         if (start // batch) % 50 == 0:
             log(f"encoded {start}/{len(order)}")
-    tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    return Latents(*(torch.cat(p) for p in parts), tokens)
+    tokens = tokenizer(
+        captions, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    clean, masked, mask, defect = (torch.cat(part) for part in parts)
+    return Latents(clean, masked, mask, defect, tokens)
 
 
 def train_inpainter(
@@ -254,5 +257,3 @@ def _loss(
     signal = scheduler.alphas_cumprod[times]
     snr = signal / (1 - signal)
     return (error * torch.clamp(snr, max=5.0) / (snr + 1)).mean() * 2.0
-
-

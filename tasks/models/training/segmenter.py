@@ -68,9 +68,11 @@ def _turned(scene: Scene, rng: np.random.Generator) -> Scene:
     """The scene under one of the eight symmetries of the square."""
     image, masks = scene
     turns, flip = int(rng.integers(4)), rng.random() < 0.5
+
     def turned(array: NDArray[Any]) -> NDArray[Any]:
         array = np.rot90(array, turns)
         return np.ascontiguousarray(array[:, ::-1] if flip else array)
+
     return turned(image), [turned(mask) for mask in masks]
 
 
@@ -84,7 +86,7 @@ def _loss(
     side = scenes[0][0].shape[0]
     losses, ious = [], []
     for embedding, (_, masks) in zip(embeddings, scenes, strict=True):
-        share = np.array([0.5] + [0.5 / max(1, len(masks) - 1)] * (len(masks) - 1))
+        share = np.array([0.6] + [0.4 / max(1, len(masks) - 1)] * (len(masks) - 1))
         wanted = rng.choice(len(masks), size=prompts, p=share / share.sum())
         target = torch.from_numpy(np.stack([masks[i] for i in wanted])).float()
         target = functional.interpolate(target[:, None], (side // 4, side // 4), mode="area")

@@ -1,4 +1,4 @@
-"""A small CLIP tokenizer: byte-pair merges learnt from the captions, letters for all other words."""
+"""A small CLIP tokenizer: byte-pair merges from the captions, letters for all other words."""
 
 import json
 from collections.abc import Sequence
