@@ -285,6 +285,33 @@ def models_ls(as_json: AsJson = False) -> None:
         )
 
 
+@models_app.command("build")
+def models_build(
+    out: Annotated[str, typer.Option(help="Folder of the new model set.")],
+    work: Annotated[str, typer.Option(help="Folder of checkpoints; a killed build goes on.")],
+    recipe: Annotated[
+        str, typer.Option(help="JSON of what to change in the recipe, e.g. its steps.")
+    ] = "{}",
+) -> None:
+    """Train a tiny model set from the renderer, as the bundled one was. Hours on a CPU."""
+    _quiet_prefect()
+    from flows.build_tiny_models import build_tiny_models
+    from tasks.build_models import Recipe
+
+    _say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
+
+
+@models_app.command("describe")
+def models_describe(
+    folder: Annotated[Path, typer.Argument(help="Folder with the sd15 files (README).")],
+) -> None:
+    """Write the model_set.json of a folder with SAM, SD 1.5 inpainting and CLIP."""
+    from tasks.models.sd15 import describe_sd15
+
+    one = describe_sd15(folder)
+    _say(f"{one.name}: {len(one.files)} files, fingerprint {one.fingerprint}")
+
+
 @models_app.command("check")
 def models_check(
     models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",

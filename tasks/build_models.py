@@ -46,6 +46,8 @@ class Recipe(BaseModel):
     scenes: int = Field(1250, ge=10, description="256 px scenes for the segmenter")
     segmenter_steps: int = Field(3400, ge=1)
     embedder_steps: int = Field(800, ge=1)
+    strength: float = Field(0.65, gt=0, le=1, description="The set's own default strength")
+    guidance_scale: float = Field(3.0, ge=1, description="The set's own default guidance")
 
 
 def _window_chunk(seed: int, count: int) -> dict[str, Any]:

@@ -46,6 +46,13 @@ def effective_steps(steps: int, strength: float) -> int:
     return max(1, min(int(steps * strength), steps))
 
 
+def _variant(folder: Path) -> str | None:
+    """`fp16` where a folder holds only that, as the published SD 1.5 does in safetensors."""
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    half = folder / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    return "fp16" if half.is_file() and not weights.is_file() else None
+
+
 class Inpainter:
     """A loaded inpainting pipeline on one device."""
 
@@ -87,6 +94,7 @@ class Inpainter:
                     str(path),
                     revision=revision,
                     use_safetensors=True,
+                    variant=_variant(Path(path)),
                     requires_safety_checker=False,
                     **options,
                 )

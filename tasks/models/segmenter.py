@@ -16,6 +16,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from tasks.domain.errors import ModelSetError
+from tasks.models.model_set import file_sha256
 
 TINY_FORMAT = "sam_safetensors"
 CHECKPOINTS = {"sam_vit_b": "01ec64", "sam_vit_l": "0b3195", "sam_vit_h": "4b8939"}
@@ -36,6 +37,18 @@ class SamConfig(BaseModel):
     prompt_dim: int = 64
     pred_iou_thresh: float = Field(0.7, ge=0, le=1)
     stability_score_thresh: float = Field(0.8, ge=0, le=1)
+
+
+def _require_hash(path: Path, prefix: str) -> None:
+    """Raise unless the checkpoint's sha256 begins as its published name says."""
+    if not path.is_file():
+        raise ModelSetError(f"Expected a SAM checkpoint at {path}, but there is none")
+    found = file_sha256(path)
+    if not found.startswith(prefix):
+        raise ModelSetError(
+            f"Expected {path.name} with a sha256 that begins with {prefix}, but it begins with "
+            f"{found[:6]}; it is damaged or another file, copy it again"
+        )
 
 
 def build_sam(config: SamConfig) -> Any:
@@ -132,6 +145,7 @@ class Segmenter:
         import torch
         from segment_anything import sam_model_registry
 
+        _require_hash(path, CHECKPOINTS[kind])
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
             sam = sam_model_registry[kind.removeprefix("sam_")]()
