@@ -42,7 +42,7 @@ class Recipe(BaseModel):
     held_out: int = Field(750, ge=250, description="Windows that only measure")
     autoencoder_steps: int = Field(2600, ge=1)
     decoder_steps: int = Field(4500, ge=1)
-    inpainter_steps: int = Field(5000, ge=1)
+    inpainter_steps: int = Field(7000, ge=1)
     scenes: int = Field(1250, ge=10, description="256 px scenes for the segmenter")
     segmenter_steps: int = Field(3400, ge=1)
     embedder_steps: int = Field(800, ge=1)
