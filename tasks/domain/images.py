@@ -34,5 +34,10 @@ def in_source_units(
 ) -> NDArray[np.float32]:
     """A painted 8-bit RGB window (s, s, 3) in the depth and channels of the source."""
     low, high = value_range
-    values = painted_rgb if like.ndim == 3 else painted_rgb.mean(axis=2)
+    if like.ndim == 2:
+        values = painted_rgb.mean(axis=2)
+    elif (like == like[..., :1]).all():  # a monochrome camera's picture kept as RGB
+        values = np.repeat(painted_rgb.mean(axis=2, keepdims=True), 3, axis=2)
+    else:
+        values = painted_rgb
     return np.asarray(values * ((high - low) / 255.0) + low, dtype=np.float32)

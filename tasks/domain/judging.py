@@ -24,7 +24,16 @@ from tasks.domain.parameters import GrowParams
 from tasks.domain.plausibility import Plausibility, plausibility_reasons
 from tasks.domain.records import Candidate, Judged, Record, Scores, Stage, Verdict
 from tasks.domain.reference import Arrays, RealReference
-from tasks.domain.scoring import d_clip, d_phys, d_plaus, realism, s_i, score_reasons, utility
+from tasks.domain.scoring import (
+    confinement,
+    d_clip,
+    d_phys,
+    d_plaus,
+    realism,
+    s_i,
+    score_reasons,
+    utility,
+)
 
 COVERAGE_DRAWS = 40
 
@@ -159,7 +168,7 @@ def _docket(
     whole = [spreads["speckle"].typicality(1 - float(v)) for v in measured["continuity"].ravel()]
     embedding, before = measured["embedding"], measured["before"]
     novelty = novelty_distance(embedding, before, real.windows, pool_embedding)
-    edit_distance = 1.0 - (embedding * before).sum(axis=1)
+    distance = real.distance_to_company(embedding, source)
     ko_after = real.probe.score(embedding, source)
     ko_before = real.probe.score(before, source)
     drop = ablation_drop(ko_after, ko_before)
@@ -168,15 +177,19 @@ def _docket(
     for i, candidate in enumerate(candidates):
         realism_i = realism(float(typical["lbp"][i]), float(typical["gradient"][i]))
         utility_i = utility(float(novelty[i]), spreads["novelty"], duplicate_distance)
-        physical = d_phys(float(typical["quantiles"][i]), float(typical["border"][i]), whole[i])
-        semantic = d_clip(float(edit_distance[i]), spreads["novelty"])
         figures = Plausibility(
             bead_iou=float(measured["bead_iou"][i]),
             inside_share=float(measured["inside_share"][i]),
-            histogram=float(typical["quantiles"][i]),
+            histogram=min(float(typical["quantiles"][i]), float(typical["colour"][i])),
             seam=seam[i],
             change=float(measured["change"][i]),
         )
+        physical = d_phys(
+            figures.histogram,
+            min(float(typical["border"][i]), seam[i]),
+            min(whole[i], confinement(figures.inside_share)),
+        )
+        semantic = d_clip(float(distance[i]), spreads["company"])
         plausibility.append(figures)
         scores.append(
             Scores(
@@ -187,6 +200,8 @@ def _docket(
                 d_plaus=d_plaus(semantic, physical, params.score.weight_clip),
                 gates=figures.model_dump()
                 | {
+                    "quantiles": float(typical["quantiles"][i]),
+                    "colour": float(typical["colour"][i]),
                     "lbp": float(typical["lbp"][i]),
                     "gradient": float(typical["gradient"][i]),
                     "border": float(typical["border"][i]),

@@ -87,10 +87,10 @@ class PlausibleParams(Parameters):
         0.99, ge=0, le=1, description="Share of the change that must lie inside the bead"
     )
     min_histogram: float = Field(
-        0.35, ge=0, le=1, description="Typicality of the bead's intensities among real beads"
+        0.35, ge=0, le=1, description="Typicality of intensities and colour among real beads"
     )
     min_seam: float = Field(
-        0.35, ge=0, le=1, description="Typicality of the gradient across the region's border"
+        0.6, ge=0, le=1, description="Typicality of the gradient across the region's border"
     )
     min_change: float = Field(
         3.0, ge=0, description="Mean change inside the region, in multiples of the sensor grain"
@@ -103,7 +103,7 @@ class ScoreParams(Parameters):
     weight_realism: float = Field(0.5, ge=0, le=1, description="l1; l2 is 1 - l1")
     min_s_i: float = Field(0.7, ge=0, le=1, description="A candidate is kept above this S_i")
     min_realism: float = Field(
-        0.4, ge=0, le=1, description="R_i a candidate must reach however novel it is"
+        0.45, ge=0, le=1, description="R_i a candidate must reach however novel it is"
     )
     weight_clip: float = Field(0.5, ge=0, le=1, description="a in D_plaus; b is 1 - a")
 

@@ -3,13 +3,18 @@
 S_i = l1 R_i + (1 - l1) U_i;  D_plaus = a D_CLIP + (1 - a) D_phys  (article 3.3 and 3.6).
 R_i = sqrt(t_LBP t_gradient), the geometric mean, so that a texture wholly foreign to one measure
 is not redeemed by the other; U_i is a trapezoid of the distance to the nearest other
-image, D_phys the mean of three atypicalities. All are in [0, 1].
+image, D_CLIP the atypicality of the distance from x' to the real windows it belongs with (KO ones
+where there are any), D_phys the mean of three atypicalities: intensities and colour, gradients at
+the borders of bead and region, continuity of the defect, with it its staying on the bead. All are
+in [0, 1].
 """
 
 import math
 
 from tasks.domain.calibration import Quantiles
 from tasks.domain.parameters import ScoreParams
+
+LEAK_LIMIT = 0.05
 
 
 def realism(lbp_typicality: float, gradient_typicality: float) -> float:
@@ -50,9 +55,14 @@ def d_phys(
     return 1 - (intensity_typicality + edge_typicality + continuity_typicality) / 3
 
 
-def d_clip(distance: float, real: Quantiles) -> float:
-    """D_CLIP in [0, 1], 0 is ordinary: atypicality of the cosine distance between x and x'."""
-    return 1 - real.typicality(distance)
+def confinement(inside_share: float) -> float:
+    """1 when the whole change lies in the bead, 0 when 5 % or more of it leaks out."""
+    return min(1.0, max(0.0, 1.0 - (1.0 - inside_share) / LEAK_LIMIT))
+
+
+def d_clip(distance: float, company: Quantiles) -> float:
+    """D_CLIP in [0, 1], 0 is ordinary: atypicality of the cosine distance to like real windows."""
+    return 1 - company.typicality(distance)
 
 
 def d_plaus(d_clip_score: float, d_phys_score: float, weight_clip: float) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.domain.colour import colour_features
 from tasks.domain.continuity import defect_continuity
 from tasks.domain.luminance import luminance
 from tasks.domain.noise import residual_features
@@ -19,10 +20,11 @@ from tasks.domain.window import Box, crop
 
 @dataclass(frozen=True)
 class ZoneFeatures:
-    """lbp (p,), gradient (q,), seam (1,), continuity (1,), residual (r,); all float32."""
+    """lbp (p,), gradient (q,), colour (10,), seam, continuity (1,), residual (r,); all float32."""
 
     lbp: NDArray[np.float32]
     gradient: NDArray[np.float32]
+    colour: NDArray[np.float32]
     seam: NDArray[np.float32]
     continuity: NDArray[np.float32]
     residual: NDArray[np.float32]
@@ -49,6 +51,7 @@ def zone_features(
     return ZoneFeatures(
         lbp=texture.lbp,
         gradient=texture.gradient,
+        colour=colour_features(window, zone, inside),
         seam=np.array([seam_ratio(grey, zone, inside)], dtype=np.float32),
         continuity=np.array([defect_continuity(grey, zone)], dtype=np.float32),
         residual=residual_features(window.astype(np.float32), zone),
@@ -59,5 +62,5 @@ def stacked(zones: list[ZoneFeatures]) -> dict[str, NDArray[np.float32]]:
     """The features of many zones as one (n, p) array a name; n must be at least 1."""
     return {
         name: np.stack([getattr(zone, name) for zone in zones])
-        for name in ("lbp", "gradient", "seam", "continuity", "residual")
+        for name in ("lbp", "gradient", "colour", "seam", "continuity", "residual")
     }

@@ -40,5 +40,5 @@ def test_defect_shapes_are_smaller_than_the_bead_piece():
 def test_a_bead_without_room_is_refused():
     speck = np.zeros((100, 100), bool)
     speck[50, 50] = True
-    with pytest.raises(ImageRefused, match="Expected|expected"):
+    with pytest.raises(ImageRefused, match="xpected"):
         draw_region(speck, RegionStrategy.CRACK, np.random.default_rng(0), 64)

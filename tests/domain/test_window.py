@@ -1,4 +1,4 @@
-"""Windows and stitching: nothing outside the region changes, thin regions survive, grain is real."""
+"""Windows and stitching: nothing changes outside the region, thin regions live, grain is real."""
 
 import numpy as np
 import pytest

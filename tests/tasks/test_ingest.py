@@ -1,4 +1,4 @@
-"""Ingest on a folder of everything that goes wrong: each file told apart, none lost, none changed."""
+"""Ingest on a folder of all that goes wrong: each file told apart, none lost, none changed."""
 
 import io
 

@@ -1,7 +1,7 @@
 """Training the tiny 9-channel inpainting UNet with its text encoder on captioned windows.
 
 v-prediction (Salimans and Ho 2022), weighted min(1, 5 / (SNR + 1)): nearly clean steps count less,
-as in Hang et al. 2023, noisy ones, where colour and shape are decided, count in full; captions dropped
+as in Hang et al. 2023; noisy ones, which decide colour and shape, count in full. Captions dropped
 for classifier-free guidance (Ho and Salimans 2022), and the loss taken on the region only: what
 the UNet says outside M is discarded by the composition.
 """
