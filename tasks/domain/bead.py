@@ -25,6 +25,7 @@ BoolMasks = npt.NDArray[np.bool_]
 _RING_SHARE, _MIN_RING_PX = 0.05, 3
 _MAX_AREA_SHARE, _MIN_AREA_SHARE = 0.9, 0.002
 _HELD_BORDER_SHARE, _CORNER_SHARE = 0.95, 0.2
+_SPUR_SHARE = 0.4
 _MAX_HOLE_SHARE = 0.05
 _EIGHT = np.ones((3, 3), dtype=bool)
 
@@ -144,7 +145,7 @@ def no_bead_reason(grey: GreyImage, masks: BoolMasks, params: SegmentParams) -> 
 
 
 def clean_mask(mask: BoolMask) -> BoolMask:
-    """The largest component (8-connected, first of equals), its small holes filled.
+    """The largest component (8-connected, first of equals), small holes filled, spurs cut.
 
     A hole is filled up to 5 % of the component's pixels, so that a ring stays a ring.
 
@@ -167,7 +168,23 @@ def clean_mask(mask: BoolMask) -> BoolMask:
     is_small = hole_sizes <= _MAX_HOLE_SHARE * sizes[largest - 1]
     is_small[0] = False
     cleaned[box] = component | is_small[holes]
-    return cleaned
+    return _without_spurs(cleaned)
+
+
+def _without_spurs(mask: BoolMask) -> BoolMask:
+    """The mask opened by a disc of 40 % of its largest inscribed one: ragged outgrowths fall off.
+
+    The image's border is no border of the mask: what touches it is taken to go on.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
+    radius = _SPUR_SHARE * float(depth.max())
+    if radius < 1.0:
+        return mask
+    core = np.pad(depth > radius, 1, mode="edge")
+    opened = (ndimage.distance_transform_edt(~core)[1:-1, 1:-1] <= radius) & mask
+    labels, count = ndimage.label(opened, _EIGHT)
+    largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1 if count else 0
+    return np.asarray(labels == largest) if count else mask
 
 
 def _highest(

@@ -7,7 +7,7 @@ real ones by their checkpoint's name, which ends in the first digits of its sha2
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,14 @@ from skimage.transform import resize
 from tasks.domain.errors import ModelSetError
 from tasks.models.model_set import file_sha256
 
+if TYPE_CHECKING:
+    import torch
+
 TINY_FORMAT = "sam_safetensors"
 CHECKPOINTS = {"sam_vit_b": "01ec64", "sam_vit_l": "0b3195", "sam_vit_h": "4b8939"}
 POINTS_PER_BATCH = 128
+STABILITY_OFFSET = 1.0
+MAX_IOU = 0.85
 RESEGMENT_POINTS = 5
 
 
@@ -35,8 +40,8 @@ class SamConfig(BaseModel):
     depth: int = 4
     heads: int = 4
     prompt_dim: int = 64
-    pred_iou_thresh: float = Field(0.7, ge=0, le=1)
-    stability_score_thresh: float = Field(0.8, ge=0, le=1)
+    pred_iou_thresh: float = Field(0.15, ge=0, le=1)
+    stability_score_thresh: float = Field(0.25, ge=0, le=1)
 
 
 def _require_hash(path: Path, prefix: str) -> None:
@@ -105,7 +110,8 @@ class Segmenter:
         from segment_anything import SamPredictor
 
         self._sam = sam.to(device).eval()
-        self._thresholds = thresholds
+        self._min_quality = thresholds.get("pred_iou_thresh", 0.88)
+        self._min_stability = thresholds.get("stability_score_thresh", 0.95)
         self._predictor = SamPredictor(self._sam)
         self.device = device
 
@@ -167,24 +173,60 @@ class Segmenter:
         Returns:
             (n, H, W); n may be 0.
         """
-        import torch
-        from segment_anything import SamAutomaticMaskGenerator
-
         height, width = image_rgb.shape[:2]
         shrink = min(1.0, max_side_px / max(height, width))
         small = image_rgb if shrink == 1.0 else _resized(image_rgb, shrink)
-        generator = SamAutomaticMaskGenerator(
-            self._sam,
-            points_per_side=points_per_side,
-            points_per_batch=POINTS_PER_BATCH,
-            **self._thresholds,
-        )
-        with torch.inference_mode():
-            found = [record["segmentation"] for record in generator.generate(small)]
-        if not found:
-            return np.zeros((0, height, width), dtype=bool)
-        masks = np.stack(found)
+        masks = self._grid_masks(small, points_per_side)
         return masks if shrink == 1.0 else _enlarged(masks, height, width)
+
+    def _grid_masks(self, image_rgb: NDArray[np.uint8], per_side: int) -> NDArray[np.bool_]:
+        """Masks of a grid of points, as SAM's automatic generator makes them, but for two things.
+
+        Quality, stability and duplicates are judged on the decoder's own small logits, so that
+        only survivors are enlarged; and duplicates are told by the masks' own IoU: by their boxes'
+        IoU, as there, a diagonal bead would fall to the plate whose box it shares.
+        """
+        import torch
+
+        place = (np.arange(per_side) + 0.5) / per_side
+        grid = np.stack(np.meshgrid(place, place), axis=-1).reshape(-1, 2)
+        with torch.inference_mode():
+            self._predictor.set_image(image_rgb)
+            points = self._predictor.transform.apply_coords(
+                grid * image_rgb.shape[1::-1], image_rgb.shape[:2]
+            )
+            kept = torch.zeros(0)
+            for start in range(0, len(points), POINTS_PER_BATCH):
+                found = self._decoded(points[start : start + POINTS_PER_BATCH])
+                kept = _without_duplicates(torch.cat([kept.to(found), found]))
+            if not len(kept):
+                return np.zeros((0, *image_rgb.shape[:2]), dtype=bool)
+            large = self._sam.postprocess_masks(
+                kept[:, None], self._predictor.input_size, self._predictor.original_size
+            )
+            return np.asarray((large[:, 0] > 0.0).cpu().numpy())
+
+    def _decoded(self, points: NDArray[np.float64]) -> "torch.Tensor":
+        """(k, h, w) logits of the points' masks that are good and stable, best first."""
+        import torch
+
+        coords = torch.as_tensor(points, dtype=torch.float32, device=self.device)[:, None]
+        labels = torch.ones(len(points), 1, dtype=torch.int, device=self.device)
+        sparse, dense = self._sam.prompt_encoder(points=(coords, labels), boxes=None, masks=None)
+        logits, quality = self._sam.mask_decoder(
+            image_embeddings=self._predictor.get_image_embedding(),
+            image_pe=self._sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        logits, quality = logits.flatten(0, 1), quality.flatten()
+        logits, quality = (part[quality > self._min_quality] for part in (logits, quality))
+        inner = (logits > STABILITY_OFFSET).sum(dim=(1, 2))
+        outer = (logits > -STABILITY_OFFSET).sum(dim=(1, 2))
+        is_stable = inner >= self._min_stability * outer.clamp_min(1)
+        order = torch.argsort(quality[is_stable], descending=True)
+        return logits[is_stable][order]
 
     def resegment(self, image_rgb: NDArray[np.uint8], bead: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The bead found again in an image, prompted by where it was: its box and points inside.
@@ -207,6 +249,21 @@ class Segmenter:
                 point_coords=points, point_labels=np.ones(len(points)), box=box
             )
         return np.asarray(masks[int(np.argmax(quality))], dtype=bool)
+
+
+def _without_duplicates(logits: "torch.Tensor") -> "torch.Tensor":
+    """The masks (n, h, w) less those whose IoU with an earlier one exceeds MAX_IOU."""
+    import torch
+
+    flat = (logits > 0).flatten(1).float()
+    both = flat @ flat.T
+    area = flat.sum(dim=1)
+    iou = both / (area[:, None] + area[None, :] - both).clamp_min(1)
+    kept: list[int] = []
+    for row in range(len(logits)):
+        if area[row] > 0 and not bool((iou[row, kept] > MAX_IOU).any()):
+            kept.append(row)
+    return logits[torch.tensor(kept, dtype=torch.long, device=logits.device)]
 
 
 def _interior_points(bead: NDArray[np.bool_]) -> NDArray[np.float64]:
