@@ -23,7 +23,7 @@ from tasks.store.files import ContentStore
 ZONES = {"OK": 4, "KO": 10}
 
 
-@stage(version=1, run_name="describe {sources[0].name} +", tags=("gpu",))
+@stage(version=3, run_name="describe {sources[0].name} +", tags=("gpu",))
 def describe_batch(
     sources: Sequence[Source],
     beads: Sequence[Bead],

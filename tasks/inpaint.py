@@ -10,7 +10,7 @@ from skimage.transform import resize
 from tasks.domain.images import Pixels, display_range, display_rgb, in_source_units
 from tasks.domain.parameters import InpaintParams
 from tasks.domain.records import Candidate, PlannedEdit, RunContext
-from tasks.domain.window import crop, stitched, with_grain
+from tasks.domain.window import crop, stitched, with_grain, with_white_balance
 from tasks.models.inpainter import PaintJob, effective_steps
 from tasks.models.loading import inpainter
 from tasks.sources import source_pixels
@@ -18,7 +18,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
+@stage(version=3, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
 def inpaint_batch(
     plans: Sequence[PlannedEdit], context: RunContext, params: InpaintParams
 ) -> list[Candidate]:
@@ -70,6 +70,7 @@ def _composed(
     window_region = crop(region, plan.window_xywh).astype(bool)
     original = crop(display_rgb(pixels, value_range), plan.window_xywh).astype(np.float32)
     at_size = _resized(painted, original.shape[0])
+    at_size = with_white_balance(at_size, original, window_region)
     rng = np.random.default_rng((plan.edit.seed, 1))
     grained = with_grain(at_size, original, window_region, rng)
     values = in_source_units(grained, pixels, value_range)

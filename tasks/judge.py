@@ -13,7 +13,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="judge {round_name}")
+@stage(version=5, run_name="judge {round_name}")
 def judge_run(
     candidates: Sequence[Candidate],
     measured: Sequence[Ref],

@@ -22,7 +22,7 @@ from tasks.store.files import ContentStore
 
 
 @stage(
-    version=1,
+    version=2,
     run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id} +",
     tags=("gpu",),
 )
@@ -42,7 +42,10 @@ def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
     with segmenter(context.models, context.models_fingerprint, context.device) as sam:
         ious = [_bead_iou(sam, view) for view in views]
     zones = stacked(
-        [zone_features(v.after, v.bead, v.region, box) for v, box in zip(views, boxes, strict=True)]
+        [
+            zone_features(v.after, v.bead, v.region, box, v.before)
+            for v, box in zip(views, boxes, strict=True)
+        ]
     )
     greys = [(luminance(v.before), luminance(v.after)) for v in views]
     return store.put_arrays(

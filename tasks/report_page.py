@@ -133,7 +133,7 @@ def notes_of(params: GrowParams, landed: Landed, judgement: Judgement) -> list[s
             f"{params.honest.alarm_auc} is tolerated). A detector could learn the traces of the "
             "making; look at the placebos, and at the strength."
         )
-    if figures.ko_method != "two-class":
+    if figures.ko_method != "two_class":
         notes.append(
             "Fewer than "
             f"{params.honest.min_ko} real KO images: the KO score is a one-class distance from "

@@ -14,7 +14,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="segment {sources[0].name} +", tags=("gpu",))
+@stage(version=2, run_name="segment {sources[0].name} +", tags=("gpu",))
 def segment_batch(
     sources: Sequence[Source], context: RunContext, params: SegmentParams
 ) -> list[Bead | Refusal]:

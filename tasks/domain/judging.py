@@ -271,6 +271,7 @@ def _judge_honesty(
     """Gate 3 on what is left; returns the figures of the run."""
     rows = docket.open_rows()
     residual, source = measured["residual"], measured["source"]
+    is_placebo = np.array([docket.candidates[i].plan.edit.is_placebo for i in rows], dtype=bool)
     report = real_vs_synthetic(
         real.residuals, real.sources, residual[rows], source[rows], params.run_seed
     )
@@ -284,7 +285,6 @@ def _judge_honesty(
         docket.refuse(int(row), Stage.HONEST, reasons)
         if placebo:
             rises.append(drop)
-    is_placebo = np.array([docket.candidates[i].plan.edit.is_placebo for i in rows], dtype=bool)
     placebos = rows[is_placebo] if len(rows) else rows
     placebo_report = real_vs_synthetic(
         real.residuals, real.sources, residual[placebos], source[placebos], params.run_seed

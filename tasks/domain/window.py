@@ -15,6 +15,8 @@ from tasks.domain.images import Pixels
 
 BoolMask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+RIM_PX = 2
+MAX_OFFSET = 24.0
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -78,6 +80,32 @@ def smoothed(image: NDArray[np.float32], sigma_px: float = 1.0) -> NDArray[np.fl
     return np.asarray(ndimage.gaussian_filter(image, (sigma_px, sigma_px, 0)), dtype=np.float32)
 
 
+def with_white_balance(
+    painted: NDArray[np.float32], original: NDArray[np.float32], region: BoolMask
+) -> NDArray[np.float32]:
+    """The painted window with the hue of its rim drawn to the original's.
+
+    A model unsure of a surface paints it a little grey. Along the inner rim of the region, where
+    what is painted should pass into what is there, the median difference of chroma (colour less
+    luminance) is such an offset when it is small; a large one is a painted colour, and stays. The
+    offset fades with luminance, so that black stays black.
+
+    Args:
+        painted, original: (S, S, 3), 0-255.
+        region: (S, S).
+    """
+    rim = region & ~ndimage.binary_erosion(region, iterations=RIM_PX)
+    if not rim.any():
+        return painted
+    lightness = painted.mean(axis=2, keepdims=True)
+    chroma = original - original.mean(axis=2, keepdims=True) - (painted - lightness)
+    offset = np.median(chroma[rim], axis=0)
+    if np.abs(offset).max() > MAX_OFFSET:
+        return painted
+    share = np.clip(lightness / max(float(np.median(original[rim])), 1.0), 0.0, 1.0)
+    return np.asarray(painted + share * offset, dtype=np.float32)
+
+
 def with_grain(
     painted: NDArray[np.float32],
     original: NDArray[np.float32],
@@ -88,7 +116,8 @@ def with_grain(
 
     A VAE smooths grain away and a detector would learn its absence. Residuals of the original
     outside the region are drawn in whole 5x5 blocks (grain is correlated by demosaicing) from
-    its flat parts and added with the strength that the painted region lacks.
+    its flat parts and added with the strength that the painted region's flat half lacks, for
+    lightness and for colour by itself: a texture has no colour noise of its own.
 
     Args:
         painted, original: (S, S, 3) in 0-255.
@@ -101,10 +130,22 @@ def with_grain(
     grain = _resampled_blocks(residual, original, region, rng)
     if grain is None:
         return painted
-    wanted = float(np.median(np.abs(grain)))
-    present = float(np.median(np.abs((painted - smoothed(painted))[region])))
-    missing = np.sqrt(max(wanted**2 - present**2, 0.0)) / max(wanted, 1e-6)
-    return painted + np.float32(missing) * grain
+    slope = ndimage.gaussian_gradient_magnitude(painted.mean(axis=2), 2.0)
+    flat = region & (slope <= np.median(slope[region])) if region.any() else region
+    own = (painted - smoothed(painted))[flat]
+    lightness, own_lightness = grain.mean(axis=2, keepdims=True), own.mean(axis=1, keepdims=True)
+    return np.asarray(
+        painted
+        + _missing(lightness, own_lightness) * lightness
+        + _missing(grain - lightness, own - own_lightness) * (grain - lightness)
+    )
+
+
+def _missing(wanted: NDArray[np.float32], present: NDArray[np.float32]) -> np.float32:
+    """The share of the wanted grain to add, so that energies add up; 0 when enough is there."""
+    energy = float(np.square(wanted).mean())
+    lacking = energy - (float(np.square(present).mean()) if present.size else 0.0)
+    return np.float32(np.sqrt(max(lacking, 0.0) / energy) if energy > 0 else 0.0)
 
 
 def _resampled_blocks(
