@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.ndimage import zoom
 from skimage import data
 
 from tasks.describe import describe_batch
@@ -89,12 +90,12 @@ def _matched(texture: NDArray[np.floating], case: Case) -> NDArray[np.float32]:
 
 
 def foreign_texture(case: Case) -> Case:
-    """Another material's structure in the bead's own tones: gravel, brick or a chequered board."""
-    names = (data.gravel, data.brick, data.grass)
-    photo = names[case.seed % 3]().astype(np.float32)
-    top = case.seed * 7 % (photo.shape[0] - case.region.shape[0])
+    """Another material's structure in the bead's own tones: gravel, brick or grass."""
+    photo = (data.gravel, data.brick, data.grass)[case.seed % 3]().astype(np.float32)
+    small = np.tile(zoom(photo, 1 / 3, order=1), (2, 2))  # its structure at the region's scale
+    top = case.seed * 7 % (small.shape[0] - case.region.shape[0])
     height, width = case.region.shape
-    return _blended(case, _matched(photo[top : top + height, top : top + width], case))
+    return _blended(case, _matched(small[top : top + height, top : top + width], case))
 
 
 def hard_seam(case: Case) -> Case:

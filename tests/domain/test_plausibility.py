@@ -75,7 +75,7 @@ def test_the_good_passes_and_each_fault_is_named_with_its_figures() -> None:
         ("bead_iou", "0.80"),
         ("inside_share", "0.99"),
         ("histogram", "0.35"),
-        ("seam", "0.35"),
+        ("seam", "0.60"),
     ):
         bad = GOOD.model_copy(update={name: 0.12})
         (reason,) = plausibility_reasons(bad, PARAMS, is_placebo=True)

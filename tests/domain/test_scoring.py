@@ -67,5 +67,5 @@ def test_reasons_name_the_score_that_failed() -> None:
     params = ScoreParams()
     assert score_reasons(0.71, 0.5, params) == ()
     assert score_reasons(0.70, 0.5, params) == ("s_i 0.70 <= 0.70 (S_i)",)
-    assert score_reasons(0.9, 0.399, params) == ("realism 0.39 < 0.40 (R_i)",)
+    assert score_reasons(0.9, 0.399, params) == ("realism 0.39 < 0.45 (R_i)",)
     assert len(score_reasons(0.1, 0.1, params)) == 2
