@@ -13,7 +13,7 @@ from tasks.domain.records import Judged, Record
 from tasks.sources import source_pixels
 from tasks.store.files import ContentStore
 
-CONTEXT = 1.75  # the crop's side over the window's
+CONTEXT = 1.3  # the crop's side over the window's
 PANEL_PX = 132
 GAP_PX = 4
 OUTLINE = (255, 196, 0)
