@@ -37,25 +37,15 @@ Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model se
 
 def main() -> None:
     """Run the command; every error ends in one line that says what to do."""
-    try:
-        with _said_plainly():
-            app(standalone_mode=False)
-    except typer.Exit as exc:
-        sys.exit(exc.exit_code)
-    except typer.Abort:
-        sys.exit(1)
+    with _said_plainly():
+        app()
 
 
 @contextmanager
 def _said_plainly() -> Iterator[None]:
     """Errors as messages: 2 for what the user can mend in the call, 1 for what failed."""
-    import click
-
     try:
         yield
-    except click.ClickException as exc:
-        exc.show(file=sys.stderr)
-        sys.exit(2)
     except ValidationError as exc:
         for error in exc.errors():
             place = ".".join(str(part) for part in error["loc"])

@@ -1,4 +1,4 @@
-"""An independent judge of kinds: a small CNN trained on rendered KO windows alone, no CLIP in it."""
+"""An independent judge of kinds: a small CNN trained on rendered KO windows alone, without CLIP."""
 
 import numpy as np
 import torch

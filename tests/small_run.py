@@ -5,6 +5,15 @@ from pathlib import Path
 from tasks.domain.parameters import GrowParams, PromptSpec
 from tasks.factory.captions import PROMPTS
 
+KILLED_RUN = """
+import sys
+from flows.cli import _quiet_prefect
+_quiet_prefect()
+from flows.grow_pool import grow_pool
+from tasks.domain.parameters import GrowParams
+print(grow_pool(GrowParams.model_validate_json(sys.argv[1])).manifest)
+"""
+
 
 def small_run(plant: Path, home: Path, **changes) -> GrowParams:
     """Two prompts, two rounds: half a minute."""

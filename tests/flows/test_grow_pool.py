@@ -15,7 +15,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
-from small_run import small_run
+from small_run import KILLED_RUN, small_run
 
 from flows.grow_pool import grow_pool
 from tasks.domain.errors import BadInput, BadParameters
@@ -155,16 +155,6 @@ def test_wrong_parameters_stop_before_any_work(plant, tmp_path):
     with pytest.raises(BadInput, match="found none"):
         grow_pool(good.model_copy(update={"images": str(empty)}))
     assert not (tmp_path / "pool").exists()
-
-
-KILLED_RUN = """
-import sys
-from flows.cli import _quiet_prefect
-_quiet_prefect()
-from flows.grow_pool import grow_pool
-from tasks.domain.parameters import GrowParams
-print(grow_pool(GrowParams.model_validate_json(sys.argv[1])).manifest)
-"""
 
 
 @pytest.mark.slow
