@@ -25,7 +25,7 @@ _REGION_OF_STEM = {
     "spatter": RegionStrategy.PORES,
     "oxid": RegionStrategy.PATCH,
     "undercut": RegionStrategy.TOE,
-    "lack_of_fusion": RegionStrategy.TOE,
+    "lack_of_fusion": RegionStrategy.PATCH,
 }
 _ROUNDING = 1e-9
 

@@ -17,6 +17,7 @@ BoolMask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 RIM_PX = 2
 MAX_OFFSET = 24.0
+FINE_PX = 0.7
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -116,8 +117,9 @@ def with_grain(
 
     A VAE smooths grain away and a detector would learn its absence. Residuals of the original
     outside the region are drawn in whole 5x5 blocks (grain is correlated by demosaicing) from
-    its flat parts and added with the strength that the painted region's flat half lacks, for
-    lightness and for colour by itself: a texture has no colour noise of its own.
+    its flat parts and added with the strength that the painted region's flat half lacks, for fine
+    and coarse lightness and for colour each by itself: a blurred texture has neither fine grain
+    nor colour noise of its own, however strong it is.
 
     Args:
         painted, original: (S, S, 3) in 0-255.
@@ -132,13 +134,17 @@ def with_grain(
         return painted
     slope = ndimage.gaussian_gradient_magnitude(painted.mean(axis=2), 2.0)
     flat = region & (slope <= np.median(slope[region])) if region.any() else region
-    own = (painted - smoothed(painted))[flat]
-    lightness, own_lightness = grain.mean(axis=2, keepdims=True), own.mean(axis=1, keepdims=True)
-    return np.asarray(
-        painted
-        + _missing(lightness, own_lightness) * lightness
-        + _missing(grain - lightness, own - own_lightness) * (grain - lightness)
-    )
+    grained = painted
+    for wanted, own in zip(_bands(grain), _bands(painted - smoothed(painted)), strict=True):
+        grained = grained + _missing(wanted, own[flat]) * wanted
+    return np.asarray(grained, dtype=np.float32)
+
+
+def _bands(grain: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Grain as fine lightness, coarse lightness and colour, each (S, S, 1 or 3); they sum to it."""
+    lightness = grain.mean(axis=2, keepdims=True)
+    coarse = smoothed(lightness, FINE_PX)
+    return lightness - coarse, coarse, grain - lightness
 
 
 def _missing(wanted: NDArray[np.float32], present: NDArray[np.float32]) -> np.float32:

@@ -152,8 +152,8 @@ def test_seeds_fit_63_bits_and_parts_do_not_run_together(
         ("spatter", "pores"),
         ("oxidation", "patch"),
         ("undercut", "toe"),
-        ("lack_of_fusion", "toe"),
-        ("Lack-of fusion", "toe"),
+        ("lack_of_fusion", "patch"),
+        ("Lack-of fusion", "patch"),
         ("something new", "patch"),
     ],
 )
