@@ -18,7 +18,7 @@ from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.plan import plan_batch
 from tasks.prepare import RunStart, prepare_run, snapshot_pool
-from tasks.report import publish_run
+from tasks.report import publish_run, report_progress
 from tasks.segment import segment_batch
 
 
@@ -101,5 +101,6 @@ def _grow_rounds(
             f"round {round_index + 1}",
         )
         missing = shortfalls(params.prompts, judgement.judged)
+        report_progress(params, missing)
         get_run_logger().info("round %d: %s still missing", round_index + 1, missing)
     return judgement

@@ -41,12 +41,12 @@ class Recipe(BaseModel):
     windows: int = Field(14000, ge=500, description="64 px training windows")
     held_out: int = Field(750, ge=250, description="Windows that only measure")
     autoencoder_steps: int = Field(2600, ge=1)
-    decoder_steps: int = Field(4500, ge=1)
-    inpainter_steps: int = Field(7000, ge=1)
+    decoder_steps: int = Field(9000, ge=1)
+    inpainter_steps: int = Field(12000, ge=1)
     scenes: int = Field(1250, ge=10, description="256 px scenes for the segmenter")
     segmenter_steps: int = Field(3400, ge=1)
     embedder_steps: int = Field(800, ge=1)
-    strength: float = Field(0.65, gt=0, le=1, description="The set's own default strength")
+    strength: float = Field(0.7, gt=0, le=1, description="The set's own default strength")
     guidance_scale: float = Field(3.0, ge=1, description="The set's own default guidance")
 
 

@@ -3,12 +3,16 @@
 import html
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+)
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.parameters import GrowParams
@@ -67,6 +71,16 @@ def publish_run(
         funnel=settled.funnel,
         report=str(path),
         seconds=round(seconds, 1),
+    )
+
+
+def report_progress(params: GrowParams, missing: Sequence[int]) -> None:
+    """How much of what was asked has been accepted so far, as a progress artifact."""
+    wanted = sum(spec.target for spec in params.prompts)
+    create_progress_artifact(
+        progress=100.0 * (1 - sum(missing) / wanted),
+        key="pool-progress",
+        description=f"{params.pool}: {wanted - sum(missing)} of {wanted} accepted",
     )
 
 

@@ -16,7 +16,11 @@ MAX_TOKENS = 24
 
 
 def trained_tokenizer(captions: Sequence[str], folder: Path, size: int = 400) -> CLIPTokenizer:
-    """A CLIPTokenizer over the captions' words, saved to `folder` in CLIP's own files."""
+    """A CLIPTokenizer over the captions' words, saved to `folder` in CLIP's own files.
+
+    The trainer breaks ties between merges at random: two calls may differ in a few tokens, so a
+    text encoder must be kept with the very tokenizer it was trained with.
+    """
     bpe = Tokenizer(BPE(unk_token=END, end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = Split(pattern=" ", behavior="removed")
     trainer = BpeTrainer(
