@@ -22,7 +22,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="plan {edits[0].kind} +{edits[0].variant}")
+@stage(version=2, run_name="plan {edits[0].kind} +{edits[0].variant}")
 def plan_batch(
     edits: Sequence[Edit],
     sources: Sequence[Source],

@@ -44,7 +44,9 @@ def draw_region(
         raise ImageRefused(f"Expected a bead of {MIN_REGION_PX} px or more, but got {bead.sum()}")
     if strategy is RegionStrategy.BEAD:
         return bead.copy()
-    depth = ndimage.distance_transform_edt(np.pad(bead, 1))[1:-1, 1:-1]
+    # Where the image cuts the bead is no edge of the bead, unless the bead is all there is.
+    padded = np.pad(bead, 1, mode="constant" if bead.all() else "edge")
+    depth = ndimage.distance_transform_edt(padded)[1:-1, 1:-1]
     for _ in range(8):
         anchor = _anchor(depth, strategy, rng)
         axis = _local_axis(bead, anchor, side_px)

@@ -42,3 +42,16 @@ def test_a_bead_without_room_is_refused():
     speck[50, 50] = True
     with pytest.raises(ImageRefused, match="xpected"):
         draw_region(speck, RegionStrategy.CRACK, np.random.default_rng(0), 64)
+
+
+def test_a_toe_lies_along_the_bead_not_where_the_image_cuts_it():
+    for seed in range(40):
+        region = draw_region(BEAD, RegionStrategy.TOE, np.random.default_rng(seed), 64)
+        rows = np.nonzero(region)[0]
+        assert min(abs(rows.mean() - 80), abs(rows.mean() - 120)) < 12
+
+
+def test_a_bead_that_fills_the_image_has_room():
+    whole = np.ones((96, 96), bool)
+    for strategy in RegionStrategy:
+        assert draw_region(whole, strategy, np.random.default_rng(1), 64).any()
