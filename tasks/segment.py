@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.domain.bead import best_bead, no_bead_reason
 from tasks.domain.luminance import luminance
 from tasks.domain.parameters import SegmentParams
-from tasks.domain.records import Bead, Refusal, RunContext, Source, Stage
+from tasks.domain.records import Bead, MaskScore, Refusal, RunContext, Source, Stage
 from tasks.models.loading import segmenter
+from tasks.models.segmenter import Segmenter
 from tasks.sources import source_view
 from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=2, run_name="segment {sources[0].name} +", tags=("gpu",))
+@stage(version=3, run_name="segment {sources[0].name} +", tags=("gpu",))
 def segment_batch(
     sources: Sequence[Source], context: RunContext, params: SegmentParams
 ) -> list[Bead | Refusal]:
@@ -24,28 +26,35 @@ def segment_batch(
     with segmenter(context.models, context.models_fingerprint, context.device) as sam:
         for source in sources:
             image = source_view(store, source)
-            masks = sam.masks(image, params.points_per_side, params.max_side_px)
-            found.append(_bead_of(source, image, masks, store, params))
+            best, masks = find_bead(sam, image, params)
+            if best is None:
+                reason = no_bead_reason(luminance(image), masks, params)
+                found.append(Refusal(subject=source.name, stage=Stage.SEGMENT, reason=reason))
+            else:
+                found.append(_as_bead(source, *best, store))
     return found
 
 
-def _bead_of(
-    source: Source,
-    image: np.ndarray,
-    masks: np.ndarray,
-    store: ContentStore,
-    params: SegmentParams,
-) -> Bead | Refusal:
-    """The best-scoring mask as a bead, or a refusal."""
-    grey = luminance(image)
+def find_bead(
+    sam: Segmenter, image_rgb: NDArray[np.uint8], params: SegmentParams
+) -> tuple[tuple[NDArray[np.bool_], MaskScore] | None, NDArray[np.bool_]]:
+    """The best mask with its score, or None; and all masks (n, H, W) it was chosen from.
+
+    Only when no mask passes are they asked for again: most images pay for one round of prompts.
+    """
+    grey = luminance(image_rgb)
+    masks = sam.masks(image_rgb, params.points_per_side, params.max_side_px)
     best = best_bead(grey, masks, params)
-    if best is None:
-        return Refusal(
-            subject=source.name,
-            stage=Stage.SEGMENT,
-            reason=no_bead_reason(grey, masks, params),
-        )
-    mask, score = best
+    if best is None and len(masks):
+        masks = np.concatenate([masks, sam.refined(image_rgb, masks)])
+        best = best_bead(grey, masks, params)
+    return best, masks
+
+
+def _as_bead(
+    source: Source, mask: NDArray[np.bool_], score: MaskScore, store: ContentStore
+) -> Bead:
+    """The record of a found bead."""
     rows, cols = np.nonzero(mask)
     box = (int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1)
     return Bead(source_id=source.id, mask=store.put_mask(mask), score=score, box_xywh=box)

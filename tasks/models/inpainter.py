@@ -83,7 +83,7 @@ class Inpainter:
 
         dtype = torch.float32 if full_precision else half_precision(device)
         options: dict[str, Any] = {
-            "torch_dtype": dtype,
+            "dtype": dtype,
             "safety_checker": None,
         }
         try:

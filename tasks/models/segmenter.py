@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from skimage.transform import resize
 
+from tasks.domain.bead import clean_mask
 from tasks.domain.errors import ModelSetError
 from tasks.models.model_set import file_sha256
 
@@ -26,6 +27,7 @@ CHECKPOINTS = {"sam_vit_b": "01ec64", "sam_vit_l": "0b3195", "sam_vit_h": "4b893
 POINTS_PER_BATCH = 128
 STABILITY_OFFSET = 1.0
 MAX_IOU = 0.85
+MIN_SHARE, MAX_SHARE = 0.002, 0.5  # of the image: less is a speck, more is background
 RESEGMENT_POINTS = 5
 
 
@@ -228,6 +230,31 @@ class Segmenter:
         order = torch.argsort(quality[is_stable], descending=True)
         return logits[is_stable][order]
 
+    def refined(self, image_rgb: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Each mask asked for again: by points deep inside it, with and without its box.
+
+        A single point leaves a ragged mask where the surface is uneven; several points inside what
+        it found are a better question (Kirillov et al. 2023, section 3, prompt iteration).
+
+        Returns:
+            (k, H, W), up to six masks for each that is neither a speck nor background.
+        """
+        import torch
+
+        found = [np.zeros((0, *image_rgb.shape[:2]), dtype=bool)]
+        with torch.inference_mode():
+            self._predictor.set_image(image_rgb)
+            for mask in map(clean_mask, masks):
+                if not MIN_SHARE < mask.mean() < MAX_SHARE:
+                    continue
+                points = _interior_points(mask)
+                for box in (None, _box_of(mask)):
+                    again, _, _ = self._predictor.predict(
+                        point_coords=points, point_labels=np.ones(len(points)), box=box
+                    )
+                    found.append(np.asarray(again, dtype=bool))
+        return np.concatenate(found)
+
     def resegment(self, image_rgb: NDArray[np.uint8], bead: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The bead found again in an image, prompted by where it was: its box and points inside.
 
@@ -240,13 +267,11 @@ class Segmenter:
 
         if not bead.any():
             return np.zeros_like(bead)
-        rows, cols = np.nonzero(bead)
-        box = np.array([cols.min(), rows.min(), cols.max(), rows.max()])
         points = _interior_points(bead)
         with torch.inference_mode():
             self._predictor.set_image(image_rgb)
             masks, quality, _ = self._predictor.predict(
-                point_coords=points, point_labels=np.ones(len(points)), box=box
+                point_coords=points, point_labels=np.ones(len(points)), box=_box_of(bead)
             )
         return np.asarray(masks[int(np.argmax(quality))], dtype=bool)
 
@@ -264,6 +289,12 @@ def _without_duplicates(logits: "torch.Tensor") -> "torch.Tensor":
         if area[row] > 0 and not bool((iou[row, kept] > MAX_IOU).any()):
             kept.append(row)
     return logits[torch.tensor(kept, dtype=torch.long, device=logits.device)]
+
+
+def _box_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(x0, y0, x1, y1) of a mask that is not empty."""
+    rows, cols = np.nonzero(mask)
+    return np.array([cols.min(), rows.min(), cols.max(), rows.max()])
 
 
 def _interior_points(bead: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -15,8 +15,6 @@ from small_run import KILLED_RUN, small_run
 
 from flows.grow_pool import grow_pool
 from flows.simulate_factory import simulate_factory
-from tasks.domain.bead import best_bead
-from tasks.domain.luminance import luminance
 from tasks.domain.parameters import FactoryParams, InpaintParams, PromptSpec, SegmentParams
 from tasks.factory.captions import PROMPTS
 from tasks.factory.render import SOUND, TRAINED_KINDS, render_weld
@@ -26,6 +24,7 @@ from tasks.models.inpainter import Inpainter
 from tasks.models.model_set import BUNDLED
 from tasks.models.segmenter import Segmenter
 from tasks.models.training.autoencoder import psnr_db
+from tasks.segment import find_bead
 from tasks.store.archive import Archive
 from tasks.store.images import decoded_png
 
@@ -60,8 +59,7 @@ def test_segmenter_on_200_random_plants(record, segmenter):
     ious = []
     for seed in range(200):
         weld = render_weld(random_style(rng), (SOUND, *TRAINED_KINDS)[seed % 7], 6_000_000 + seed)
-        masks = segmenter.masks(weld.image_rgb, 16, 1024)
-        best = best_bead(luminance(weld.image_rgb), masks, SegmentParams())
+        best, _ = find_bead(segmenter, weld.image_rgb, SegmentParams())
         found = np.zeros_like(weld.bead_mask) if best is None else best[0]
         ious.append((found & weld.bead_mask).sum() / (found | weld.bead_mask).sum())
     record(
@@ -82,8 +80,7 @@ def test_segmenter_on_photographs(record, segmenter, name):
     found = 0
     for path in paths:
         image = np.asarray(Image.open(path).convert("RGB"))
-        masks = segmenter.masks(image, 16, 1024)
-        found += best_bead(luminance(image), masks, SegmentParams()) is not None
+        found += find_bead(segmenter, image, SegmentParams())[0] is not None
     record(f"photos {name}", value=found, unit=f"beads found in {len(paths)} photographs")
     assert found <= len(paths)
 

@@ -7,9 +7,7 @@ import pytest
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
-from tasks.domain.bead import best_bead
 from tasks.domain.errors import ModelSetError
-from tasks.domain.luminance import luminance
 from tasks.domain.parameters import SegmentParams
 from tasks.domain.window import window_around
 from tasks.factory.captions import PROMPTS
@@ -21,6 +19,7 @@ from tasks.models.inpainter import Inpainter, PaintJob, effective_steps
 from tasks.models.model_set import BUNDLED, damaged_files, open_model_set, require_intact
 from tasks.models.sd15 import describe_sd15
 from tasks.models.segmenter import Segmenter
+from tasks.segment import find_bead
 
 TINY = BUNDLED["tiny"]
 
@@ -113,8 +112,7 @@ def test_beads_are_found_on_fresh_images_of_random_plants(segmenter):
     for seed in range(60):
         kind = (SOUND, *TRAINED_KINDS)[seed % 7]
         weld = render_weld(random_style(rng), kind, 5_000_000 + seed)
-        masks = segmenter.masks(weld.image_rgb, 16, 1024)
-        best = best_bead(luminance(weld.image_rgb), masks, SegmentParams())
+        best, _ = find_bead(segmenter, weld.image_rgb, SegmentParams())
         found = np.zeros_like(weld.bead_mask) if best is None else best[0]
         ious.append((found & weld.bead_mask).sum() / (found | weld.bead_mask).sum())
     assert np.median(ious) >= 0.90
