@@ -80,7 +80,11 @@ class Inpainter:
         """
         import torch
         from diffusers import StableDiffusionInpaintPipeline
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
+        diffusers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
         dtype = torch.float32 if full_precision else half_precision(device)
         options: dict[str, Any] = {
             "dtype": dtype,
