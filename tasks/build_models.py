@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     held_out: int = Field(750, ge=250, description="Windows that only measure")
     autoencoder_steps: int = Field(2600, ge=1)
     decoder_steps: int = Field(9000, ge=1)
+    decoder_end_steps: int = Field(1500, ge=1, description="With the squared error weighted more")
     inpainter_steps: int = Field(12000, ge=1)
     scenes: int = Field(1250, ge=10, description="256 px scenes for the segmenter")
     segmenter_steps: int = Field(3400, ge=1)
@@ -122,6 +123,11 @@ def train_decoder_part(work: Path, recipe: Recipe) -> Path:
             train_decoder(
                 vae, train["images"], held_out["images"], work / "decoder.pt",
                 steps=recipe.decoder_steps, seed=recipe.seed, log=_log,
+            )  # fmt: skip
+            train_decoder(
+                vae, train["images"], held_out["images"], work / "decoder_end.pt",
+                steps=recipe.decoder_end_steps, learning_rate=4e-4, squares=40.0,
+                seed=recipe.seed + 1, log=_log,
             )  # fmt: skip
         vae.save_pretrained(out)
     return out

@@ -107,10 +107,15 @@ def train_decoder(
     checkpoint: Path,
     *,
     steps: int = 4000,
+    learning_rate: float = 1.2e-3,
+    squares: float = 8.0,
     seed: int = 0,
     log: Log = print,
 ) -> AutoencoderKL:
-    """The same autoencoder with its decoder trained longer: latents already made stay valid."""
+    """The same autoencoder with its decoder trained longer: latents already made stay valid.
+
+    `squares` weighs the squared error; much of it at the end buys PSNR.
+    """
     torch.manual_seed(seed)
     vae.requires_grad_(requires_grad=False)
     trained = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv])
@@ -119,9 +124,9 @@ def train_decoder(
     def loss_of(x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             latents = vae.encode(x).latent_dist.mode()
-        return reconstruction_loss(vae.decode(latents).sample, x, squares=8.0)
+        return reconstruction_loss(vae.decode(latents).sample, x, squares=squares)
 
-    _fit(vae, trained, loss_of, windows, held_out, checkpoint, steps, 1.2e-3, seed + 1, log)
+    _fit(vae, trained, loss_of, windows, held_out, checkpoint, steps, learning_rate, seed + 1, log)
     return vae
 
 
