@@ -23,7 +23,7 @@ HELD_OUT_SEED = 99
 
 @flow(name="build-tiny-models", flow_run_name="build {out}")
 def build_tiny_models(work: str, out: str, recipe: Recipe, version: str = "1") -> str:
-    """Render, train and assemble; killed, it goes on from its checkpoints. Two hours on 2 cores.
+    """Render, train and assemble; killed, it goes on from its checkpoints. Hours on a CPU.
 
     Args:
         work: folder of checkpoints and intermediate data, some GB.
