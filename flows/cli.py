@@ -4,19 +4,16 @@ What a person reads goes to stderr; `--json` prints one JSON object on stdout. E
 asked, 1 a failed run, 2 bad use.
 """
 
-import json
-import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from tasks.domain.errors import BadInput, PoolstarError
+from flows import trial_commands
+from flows.terminal import AsJson, Models, PoolUri, print_json, quiet_prefect, said_plainly, say
+from tasks.domain.errors import BadInput
 from tasks.domain.parameters import FactoryParams, GrowParams, InpaintParams, PromptSpec
 
 app = typer.Typer(
@@ -29,52 +26,13 @@ pool_app = typer.Typer(help="Look into a pool.", no_args_is_help=True)
 models_app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
 app.add_typer(pool_app, name="pool")
 app.add_typer(models_app, name="models")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
-Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model set's folder.")]
+trial_commands.register(app)
 
 
 def main() -> None:
     """Run the command; every error ends in one line that says what to do."""
-    with _said_plainly():
+    with said_plainly():
         app()
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """Errors as messages: 2 for what the user can mend in the call, 1 for what failed."""
-    try:
-        yield
-    except ValidationError as exc:
-        for error in exc.errors():
-            place = ".".join(str(part) for part in error["loc"])
-            _say(f"poolstar: {place or 'parameters'}: {error['msg']}, but got {error['input']!r}")
-        sys.exit(2)
-    except BadInput as exc:
-        _say(f"poolstar: {exc}")
-        sys.exit(2)
-    except PoolstarError as exc:
-        _say(f"poolstar: {exc}")
-        sys.exit(1)
-
-
-def _say(text: str) -> None:
-    """A line for a person."""
-    sys.stderr.write(text + "\n")
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-
-
-def _quiet_prefect() -> None:
-    """The embedded default: Prefect's temporary server, no analytics, only warnings logged."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @app.command()
@@ -109,11 +67,11 @@ def factory(
     """Render weld images with exact defect masks, as a plant's camera would take them."""
     params = {"out": out, "ok": ok, "ko": ko, "seed": seed, "plant": plant}
     written = _factory(FactoryParams.model_validate(params))
-    _print_json({"images": written, "folder": out}) if as_json else _say(f"{written} in {out}")
+    print_json({"images": written, "folder": out}) if as_json else say(f"{written} in {out}")
 
 
 def _factory(params: FactoryParams) -> int:
-    _quiet_prefect()
+    quiet_prefect()
     from flows.simulate_factory import simulate_factory
 
     return simulate_factory(params)
@@ -172,7 +130,7 @@ def _require_kinds(kinds: list[str], models: str) -> None:
 
 def _grow(params: GrowParams, as_json: bool) -> None:
     """Run the flow and say what came of it."""
-    _quiet_prefect()
+    quiet_prefect()
     from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
     from flows.grow_pool import grow_pool
@@ -180,14 +138,14 @@ def _grow(params: GrowParams, as_json: bool) -> None:
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=params.workers)
     result = grow_pool.with_options(task_runner=runner)(params)
     if as_json:
-        _print_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
     for row in result.funnel.rows:
-        _say(f"  {row.stage:<12} {row.count:>5}  {row.reason}")
+        say(f"  {row.stage:<12} {row.count:>5}  {row.reason}")
     for name, count in result.funnel.accepted.items():
-        _say(f"  {'accepted':<12} {count:>5}  {name}")
-    _say(f"{result.version}: {result.accepted} accepted in {result.seconds:.0f} s, verified")
-    _say(f"manifest {result.manifest}\npool     {params.pool}\nreport   {result.report}")
+        say(f"  {'accepted':<12} {count:>5}  {name}")
+    say(f"{result.version}: {result.accepted} accepted in {result.seconds:.0f} s, verified")
+    say(f"manifest {result.manifest}\npool     {params.pool}\nreport   {result.report}")
 
 
 @pool_app.command("ls")
@@ -204,7 +162,7 @@ def pool_ls(
     archive = Archive(pool)
     rows = archive.list_rows(version, kind=kind, limit=limit)
     if as_json:
-        _print_json({"versions": archive.versions(), "rows": rows})
+        print_json({"versions": archive.versions(), "rows": rows})
         return
     sys.stdout.write(f"versions: {' '.join(archive.versions())}\n")
     for row in rows:
@@ -224,7 +182,7 @@ def pool_show(
     row = Archive(pool).row(row_id)
     shown = {k: v for k, v in row.items() if not isinstance(v, bytes) and "embedding" not in k}
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
     for name, value in shown.items():
         sys.stdout.write(f"{name:<16} {value}\n")
@@ -241,7 +199,7 @@ def pool_verify(
 
     found = Archive(pool).verify(version)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "ok": found.ok,
                 "version": found.version,
@@ -252,9 +210,9 @@ def pool_verify(
         )
     else:
         verdict = "whole" if found.ok else "CHANGED"
-        _say(f"{found.version}: {found.rows} rows, {verdict}, manifest {found.manifest}")
+        say(f"{found.version}: {found.rows} rows, {verdict}, manifest {found.manifest}")
         for problem in found.problems:
-            _say(f"  {problem}")
+            say(f"  {problem}")
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -266,7 +224,7 @@ def models_ls(as_json: AsJson = False) -> None:
     names = [*BUNDLED, *(["sd15"] if os.environ.get("POOLSTAR_SD15") else [])]
     sets = [open_model_set(name) for name in names]
     if as_json:
-        _print_json({one.name: one.model_dump(mode="json") for one in sets})
+        print_json({one.name: one.model_dump(mode="json") for one in sets})
         return
     for one in sets:
         sys.stdout.write(
@@ -284,11 +242,11 @@ def models_build(
     ] = "{}",
 ) -> None:
     """Train a tiny model set from the renderer, as the bundled one was. Hours on a CPU."""
-    _quiet_prefect()
+    quiet_prefect()
     from flows.build_tiny_models import build_tiny_models
     from tasks.build_models import Recipe
 
-    _say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
+    say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
 
 
 @models_app.command("describe")
@@ -299,7 +257,7 @@ def models_describe(
     from tasks.models.sd15 import describe_sd15
 
     one = describe_sd15(folder)
-    _say(f"{one.name}: {len(one.files)} files, fingerprint {one.fingerprint}")
+    say(f"{one.name}: {len(one.files)} files, fingerprint {one.fingerprint}")
 
 
 @models_app.command("check")
@@ -313,11 +271,11 @@ def models_check(
     one = open_model_set(models)
     problems = damaged_files(one)
     if as_json:
-        _print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
+        print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
     else:
-        _say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
+        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
         for problem in problems:
-            _say(f"  {problem}")
+            say(f"  {problem}")
     raise typer.Exit(1 if problems else 0)
 
 

@@ -40,7 +40,7 @@ def funnel_chart(funnel: Funnel) -> str:
         axes.invert_yaxis()
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(length=0, labelbottom=False)
-        return _svg(figure)
+        return svg_uri(figure)
 
 
 def score_histograms(judgement: Judgement, params: GrowParams) -> str:
@@ -75,7 +75,7 @@ def score_histograms(judgement: Judgement, params: GrowParams) -> str:
         grid[-1].legend(
             *grid[0].get_legend_handles_labels(), loc="center left", frameon=False, fontsize=9
         )
-        return _svg(figure)
+        return svg_uri(figure)
 
 
 def _score(scores: dict[str, object], name: str) -> float | None:
@@ -116,10 +116,10 @@ def coverage_chart(coverage: CoverageComparison) -> str:
             axes.set_yticks([0, 1], ["random", "chosen"])
             axes.set_ylim(-0.7, 1.7)
             axes.set_title(name.replace("_", " "), fontsize=9, loc="left")
-        return _svg(figure)
+        return svg_uri(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg_uri(figure: Figure) -> str:
     """The figure as an SVG data-URI; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})

@@ -6,67 +6,24 @@ from pathlib import Path
 
 from tasks.domain.errors import BadParameters, ImageRefused
 from tasks.domain.parameters import IngestParams
-from tasks.domain.records import SOUND, Label, Refusal, RunContext, Source, SourceFile, Stage
+from tasks.domain.records import Refusal, RunContext, Source, SourceFile, Stage
 from tasks.stage import stage
 from tasks.store.files import ContentStore
-from tasks.store.images import SUFFIXES, decoded_pixels
+from tasks.store.images import decoded_pixels
+from tasks.store.listing import list_images
 
 
-def list_source_files(folder: str) -> tuple[list[SourceFile], list[Refusal]]:
-    """The image files below a folder, by name, and those refused unread.
-
-    `ok/` and `ko/<kind>/` give the label; a folder without them is taken as sound parts.
+def list_source_files(images: str) -> tuple[list[SourceFile], list[Refusal]]:
+    """The files to grow from: of a divided dataset the training part alone.
 
     Raises:
-        BadParameters: the folder does not exist or holds no image file.
+        BadParameters: see `list_images`; or there is no training image.
     """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise BadParameters(f"Expected a folder of images, but {folder!r} is not one")
-    inside = root.resolve()
-    files, refusals = [], []
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
-        name = path.relative_to(root).as_posix()
-        if _is_ground_truth(name):
-            continue
-        try:
-            if not path.resolve(strict=True).is_relative_to(inside):
-                raise ImageRefused("a link that leads out of the folder; copy the file in")
-            if path.is_dir():
-                raise ImageRefused("a folder named like an image")
-            status = path.stat()
-        except (OSError, ImageRefused) as exc:
-            refusals.append(_refusal(name, exc))
-            continue
-        label, kind = _label_of(name)
-        files.append(
-            SourceFile(
-                path=str(path),
-                name=name,
-                label=label,
-                kind=kind,
-                size_bytes=status.st_size,
-                modified_ns=status.st_mtime_ns,
-            )
-        )
-    if not files and not refusals:
-        raise BadParameters(
-            f"Expected images in {folder!r}, but found none ({', '.join(sorted(SUFFIXES))})"
-        )
-    return files, refusals
-
-
-def _is_ground_truth(name: str) -> bool:
-    """Masks and notes that a data set keeps beside its images are not images of parts."""
-    return name.split("/", maxsplit=1)[0] in {"masks", "ground_truth"}
-
-
-def _label_of(name: str) -> tuple[Label, str]:
-    """OK/KO and the kind, from the first folders of a relative path."""
-    parts = name.split("/")
-    if parts[0].lower() == "ko":
-        return "KO", parts[1] if len(parts) > 2 else "defect"
-    return "OK", SOUND
+    files, refusals = list_images(images)
+    training = [file for file in files if file.split in {"", "train"}]
+    if not training and not refusals:
+        raise BadParameters(f"Expected training images in {images!r}, but it only has other splits")
+    return training, refusals
 
 
 def _refusal(name: str, exc: Exception) -> Refusal:

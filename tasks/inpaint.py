@@ -10,7 +10,7 @@ from skimage.transform import resize
 from tasks.domain.images import Pixels, display_range, display_rgb, in_source_units
 from tasks.domain.parameters import InpaintParams
 from tasks.domain.records import Candidate, PlannedEdit, RunContext
-from tasks.domain.window import crop, stitched, with_grain, with_white_balance
+from tasks.domain.window import crop, stitched, with_detail, with_white_balance
 from tasks.models.inpainter import PaintJob, effective_steps
 from tasks.models.loading import inpainter
 from tasks.sources import source_pixels
@@ -18,7 +18,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=4, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
+@stage(version=5, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
 def inpaint_batch(
     plans: Sequence[PlannedEdit], context: RunContext, params: InpaintParams
 ) -> list[Candidate]:
@@ -27,18 +27,19 @@ def inpaint_batch(
     with inpainter(context.models, context.models_fingerprint, context.device) as model:
         jobs = [_job(plan, store, model.native_px) for plan in plans]
         painted = model.paint(jobs)
+        reconstructed = model.reconstructed([job.window_rgb for job in jobs])
         device, dtype = model.device, model.dtype
     created_at = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         Candidate(
             plan=plan,
-            image=store.put_image(_composed(plan, window, store, params)),
+            image=store.put_image(_composed(plan, window, again, store, params)),
             effective_steps=effective_steps(plan.edit.steps, plan.edit.strength),
             device=device,
             dtype=dtype,
             created_at=created_at,
         )
-        for plan, window in zip(plans, painted, strict=True)
+        for plan, window, again in zip(plans, painted, reconstructed, strict=True)
     ]
 
 
@@ -61,19 +62,22 @@ def _job(plan: PlannedEdit, store: ContentStore, native_px: int) -> PaintJob:
 
 
 def _composed(
-    plan: PlannedEdit, painted: NDArray[np.float32], store: ContentStore, params: InpaintParams
+    plan: PlannedEdit,
+    painted: NDArray[np.float32],
+    reconstructed: NDArray[np.float32],
+    store: ContentStore,
+    params: InpaintParams,
 ) -> Pixels:
-    """x' = (1-M) x + M f(x): the painted window, with grain, in the source's own units."""
+    """x' = (1-M) x + M f(x): the painted window, with the source's detail, in its own units."""
     pixels = source_pixels(store, plan.source)
     value_range = display_range(pixels)
     region = store.get_mask(plan.region)
     window_region = crop(region, plan.window_xywh).astype(bool)
     original = crop(display_rgb(pixels, value_range), plan.window_xywh).astype(np.float32)
-    at_size = _resized(painted, original.shape[0])
-    at_size = with_white_balance(at_size, original, window_region)
-    rng = np.random.default_rng((plan.edit.seed, 1))
-    grained = with_grain(at_size, original, window_region, rng)
-    values = in_source_units(grained, pixels, value_range)
+    side_px = original.shape[0]
+    detailed = with_detail(_resized(painted, side_px), original, _resized(reconstructed, side_px))
+    balanced = with_white_balance(detailed, original, window_region)
+    values = in_source_units(balanced, pixels, value_range)
     return stitched(pixels, values, region, plan.window_xywh, params.feather_px)
 
 

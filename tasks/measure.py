@@ -103,5 +103,10 @@ def _views(candidate: Candidate, store: ContentStore) -> _Views:
 
 
 def _bead_iou(sam: Segmenter, view: _Views) -> float:
-    """IoU of the beads found in x and in x' by the same prompts on the bead."""
+    """IoU of the beads found in x and in x' by the same prompts on the bead.
+
+    1 where the whole part is inspected: there is no outline to lose.
+    """
+    if view.bead.all():
+        return 1.0
     return mask_iou(sam.resegment(view.before, view.bead), sam.resegment(view.after, view.bead))

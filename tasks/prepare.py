@@ -7,6 +7,7 @@ from tasks.domain.errors import BadParameters
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import Record, Ref, RunContext, Source
 from tasks.domain.rounds import run_identity
+from tasks.domain.trial_parameters import TrialParams
 from tasks.models.model_set import Defaults, open_model_set
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
@@ -29,13 +30,32 @@ def prepare_run(params: GrowParams) -> RunContext:
         ModelSetError: the model set is not there.
         ArchiveError: the pool is damaged or was grown by another model set.
     """
-    if not Path(params.images).expanduser().is_dir():
-        raise BadParameters(f"Expected a folder of images, but {params.images!r} is not one")
+    if not Path(params.images).expanduser().exists():
+        raise BadParameters(
+            f"Expected a folder of images or a manifest, but {params.images!r} is not one"
+        )
     prompts = [(spec.kind, spec.prompt) for spec in params.prompts]
     if len(set(prompts)) < len(prompts):
         raise BadParameters("Expected each prompt once a kind, but one stands there twice")
     models = open_model_set(params.models)
     Archive(params.pool).require_model_set(models.fingerprint)
+    store = ContentStore(params.store or default_store(params.pool))
+    return RunContext(
+        store_uri=params.store or default_store(params.pool),
+        store_identity=store.identity,
+        models=params.models,
+        models_fingerprint=models.fingerprint,
+        device=params.device,
+    )
+
+
+def prepare_trial(params: TrialParams) -> RunContext:
+    """The context of a trial.
+
+    Raises:
+        ModelSetError: the model set is not there.
+    """
+    models = open_model_set(params.models)
     store = ContentStore(params.store or default_store(params.pool))
     return RunContext(
         store_uri=params.store or default_store(params.pool),

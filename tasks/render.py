@@ -32,7 +32,8 @@ def list_parts(params: FactoryParams) -> list[Part]:
     out = Path(params.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadParameters(f"Expected an empty or new folder, but {params.out!r} is not")
-    kinds = [SOUND] * params.ok + [TRAINED_KINDS[i % len(TRAINED_KINDS)] for i in range(params.ko)]
+    defects = params.kinds or TRAINED_KINDS
+    kinds = [SOUND] * params.ok + [defects[i % len(defects)] for i in range(params.ko)]
     first = params.seed * 1_000_000
     return [
         Part(kind=kind, seed=first + i, name=f"{_folder(kind)}/{i:05d}.png")

@@ -1,7 +1,6 @@
 """Publish: the HTML report, and what a person should see in the Prefect UI as artifacts."""
 
 import html
-import os
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from tasks.domain.errors import PoolstarError
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import RunContext
 from tasks.gallery import Tile
@@ -22,7 +20,7 @@ from tasks.grown import GrowResult, Settled
 from tasks.land import Landed
 from tasks.models.model_set import open_model_set
 from tasks.report_page import accepted_tiles, render_page
-from tasks.store.files import ContentStore
+from tasks.store.files import ContentStore, write_whole
 
 GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
 
@@ -47,7 +45,7 @@ def publish_run(
         params, open_model_set(context.models), landed, settled, store, seconds=seconds, when=when
     )
     path = Path(params.report or default_report(params.pool))
-    _write(path, page)
+    write_whole(path, page.encode())
     accepted = [one for one in settled.judgement.judged if one.verdict.accepted]
     tiles, _ = accepted_tiles(accepted, store)
     create_markdown_artifact(
@@ -84,24 +82,10 @@ def report_progress(params: GrowParams, missing: Sequence[int]) -> None:
     )
 
 
-def default_report(pool: str) -> str:
-    """Where the report goes when the user names no place: report.html beside the pool."""
+def default_report(pool: str, name: str = "report.html") -> str:
+    """Where a report goes when the user names no place: beside the pool."""
     local = "." if "://" in pool else str(Path(pool).parent)
-    return str(Path(local) / "report.html")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write so that a reader sees the old page or the new one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as exc:
-        raise PoolstarError(
-            f"Expected to write the report to {path}, but: {exc.strerror or exc}; the pool has "
-            "landed; name another place with --report and run again, nothing is grown twice"
-        ) from exc
+    return str(Path(local) / name)
 
 
 def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:

@@ -1,5 +1,6 @@
 """Segment: SAM's masks of each source, the best S_mask taken as its bead."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,31 +9,63 @@ from numpy.typing import NDArray
 from tasks.domain.bead import best_bead, no_bead_reason
 from tasks.domain.luminance import luminance
 from tasks.domain.parameters import SegmentParams
-from tasks.domain.records import Bead, MaskScore, Refusal, RunContext, Source, Stage
+from tasks.domain.records import Bead, MaskScore, Record, Refusal, RunContext, Source, Stage
 from tasks.models.loading import segmenter
 from tasks.models.segmenter import Segmenter
 from tasks.sources import source_view
 from tasks.stage import stage
 from tasks.store.files import ContentStore
 
+MEMORY_VERSION = 1  # raise it when the segmenter answers otherwise to equal questions
+WHOLE_SCORE = MaskScore(total=1, elongation=1, contrast=1, homogeneity=1, centring=1)
 
-@stage(version=3, run_name="segment {sources[0].name} +", tags=("gpu",))
+
+@stage(version=4, run_name="segment {sources[0].name} +", tags=("gpu",))
 def segment_batch(
     sources: Sequence[Source], context: RunContext, params: SegmentParams
 ) -> list[Bead | Refusal]:
-    """The bead of each source, or why there is none."""
+    """The bead of each source, or why there is none; an image is segmented once a store."""
     store = ContentStore(context.store_uri)
-    found: list[Bead | Refusal] = []
+    return [_segmented(source, store, context, params) for source in sources]
+
+
+def _segmented(
+    source: Source, store: ContentStore, context: RunContext, params: SegmentParams
+) -> Bead | Refusal:
+    """The bead of one source, recalled where its pixels have been segmented before."""
+    if params.surface == "whole":
+        whole = np.ones((source.height_px, source.width_px), dtype=bool)
+        return _as_bead(source, whole, WHOLE_SCORE, store)
+    material = [source.image.sha256, context.models_fingerprint, params.model_dump_json()]
+    key = hashlib.sha256(" ".join([str(MEMORY_VERSION), *material]).encode()).hexdigest()
+    known = store.recall(key)
+    if known is not None:
+        found = _Found.model_validate_json(known)
+    else:
+        found = _found(source, store, context, params)
+        store.remember(key, found.model_dump_json().encode())
+    if found.bead is None:
+        return Refusal(subject=source.name, stage=Stage.SEGMENT, reason=found.reason)
+    return found.bead.model_copy(update={"source_id": source.id})
+
+
+class _Found(Record):
+    """What segmentation says of an image, whatever its name."""
+
+    bead: Bead | None
+    reason: str = ""
+
+
+def _found(
+    source: Source, store: ContentStore, context: RunContext, params: SegmentParams
+) -> _Found:
+    """The segmenter's answer."""
+    image = source_view(store, source)
     with segmenter(context.models, context.models_fingerprint, context.device) as sam:
-        for source in sources:
-            image = source_view(store, source)
-            best, masks = find_bead(sam, image, params)
-            if best is None:
-                reason = no_bead_reason(luminance(image), masks, params)
-                found.append(Refusal(subject=source.name, stage=Stage.SEGMENT, reason=reason))
-            else:
-                found.append(_as_bead(source, *best, store))
-    return found
+        best, masks = find_bead(sam, image, params)
+    if best is None:
+        return _Found(bead=None, reason=no_bead_reason(luminance(image), masks, params))
+    return _Found(bead=_as_bead(source, *best, store))
 
 
 def find_bead(

@@ -7,8 +7,8 @@ from tasks.factory.captions import PROMPTS
 
 KILLED_RUN = """
 import sys
-from flows.cli import _quiet_prefect
-_quiet_prefect()
+from flows.terminal import quiet_prefect
+quiet_prefect()
 from flows.grow_pool import grow_pool
 from tasks.domain.parameters import GrowParams
 print(grow_pool(GrowParams.model_validate_json(sys.argv[1])).manifest)

@@ -32,6 +32,9 @@ class IngestParams(Parameters):
 class SegmentParams(Parameters):
     """Finding the bead with SAM (article 3.1)."""
 
+    surface: Literal["bead", "whole"] = Field(
+        "bead", description="What is inspected: the weld bead, or the whole part in the image"
+    )
     weight_elongation: float = Field(0.35, ge=0, le=1, description="Weight of elongation in S_mask")
     weight_contrast: float = Field(0.30, ge=0, le=1, description="Weight of contrast in S_mask")
     weight_homogeneity: float = Field(0.20, ge=0, le=1, description="Weight of homogeneity")
@@ -163,7 +166,7 @@ class GrowParams(Parameters):
 
     images: str = Field(
         min_length=1,
-        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/",
+        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
     )
     pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
     prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
@@ -202,6 +205,7 @@ class FactoryParams(Parameters):
     out: str = Field(min_length=1, description="Folder to write to; must not hold images yet")
     ok: int = Field(80, ge=0, le=100_000, description="Sound parts")
     ko: int = Field(24, ge=0, le=100_000, description="Defective parts, spread over the kinds")
+    kinds: tuple[str, ...] = Field((), description="Kinds of the defective parts; default: all six")
     seed: int = Field(0, ge=0, lt=2**32, description="Another seed, other parts of the same plant")
     plant: Literal["demo", "other"] = Field("demo", description="Which plant; both are held out")
     side_px: int = Field(256, ge=64, le=4096, description="Side of the images, pixels")

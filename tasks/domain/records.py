@@ -54,7 +54,11 @@ class Ref(Record):
 
 
 class SourceFile(Record):
-    """A file as listed, before it is read; size and time stand for its content in cache keys."""
+    """A file as listed, before it is read; size and time stand for its content in cache keys.
+
+    `split` is empty, `train`, `test` or `ood:<name>`; `group` names the part it shows; `mask` is
+    the path of its defect's mask.
+    """
 
     path: str
     name: str
@@ -62,6 +66,9 @@ class SourceFile(Record):
     kind: str
     size_bytes: int
     modified_ns: int
+    split: str = ""
+    group: str = ""
+    mask: str | None = None
 
 
 class Source(Record):

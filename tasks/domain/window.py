@@ -17,7 +17,6 @@ BoolMask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 RIM_PX = 2
 MAX_OFFSET = 24.0
-FINE_PX = 0.7
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -76,11 +75,6 @@ def feather(region: BoolMask, width_px: float) -> NDArray[np.float32]:
     return np.asarray(ramp * region, dtype=np.float32)
 
 
-def smoothed(image: NDArray[np.float32], sigma_px: float = 1.0) -> NDArray[np.float32]:
-    """The (H, W, C) image without its finest detail; the remainder is mostly sensor grain."""
-    return np.asarray(ndimage.gaussian_filter(image, (sigma_px, sigma_px, 0)), dtype=np.float32)
-
-
 def with_white_balance(
     painted: NDArray[np.float32], original: NDArray[np.float32], region: BoolMask
 ) -> NDArray[np.float32]:
@@ -107,81 +101,22 @@ def with_white_balance(
     return np.asarray(painted + share * offset, dtype=np.float32)
 
 
-def with_grain(
+def with_detail(
     painted: NDArray[np.float32],
     original: NDArray[np.float32],
-    region: BoolMask,
-    rng: np.random.Generator,
+    reconstructed: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """The painted window with the camera's grain, measured around the region, added inside it.
+    """The painted window with what the autoencoder cannot carry: f(x) + x - D(E(x)).
 
-    A VAE smooths grain away and a detector would learn its absence. Residuals of the original
-    outside the region are drawn in whole 5x5 blocks (grain is correlated by demosaicing) from
-    its flat parts and added with the strength that the painted region's flat half lacks, for fine
-    and coarse lightness and for colour each by itself: a blurred texture has neither fine grain
-    nor colour noise of its own, however strong it is.
+    An autoencoder loses grain, brushing and the edges of ripples, and a detector would learn their
+    absence. What it loses of the original, pixel by pixel, is the camera's own; where the model
+    changes nothing, the original returns.
 
     Args:
-        painted, original: (S, S, 3) in 0-255.
-        region: (S, S), where `painted` will be used.
-
-    Returns:
-        (S, S, 3) float32; equal to `painted` where the original has no grain to lend.
+        painted, original, reconstructed: (S, S, 3) in 0-255, the last the original after one
+            way through the autoencoder.
     """
-    residual = original - smoothed(original)
-    grain = _resampled_blocks(residual, original, region, rng)
-    if grain is None:
-        return painted
-    slope = ndimage.gaussian_gradient_magnitude(painted.mean(axis=2), 2.0)
-    flat = region & (slope <= np.median(slope[region])) if region.any() else region
-    grained = painted
-    for wanted, own in zip(_bands(grain), _bands(painted - smoothed(painted)), strict=True):
-        grained = grained + _missing(wanted, own[flat]) * wanted
-    return np.asarray(grained, dtype=np.float32)
-
-
-def _bands(grain: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Grain as fine lightness, coarse lightness and colour, each (S, S, 1 or 3); they sum to it."""
-    lightness = grain.mean(axis=2, keepdims=True)
-    coarse = smoothed(lightness, FINE_PX)
-    return lightness - coarse, coarse, grain - lightness
-
-
-def _missing(wanted: NDArray[np.float32], present: NDArray[np.float32]) -> np.float32:
-    """The share of the wanted grain to add, so that energies add up; 0 when enough is there."""
-    energy = float(np.square(wanted).mean())
-    lacking = energy - (float(np.square(present).mean()) if present.size else 0.0)
-    return np.float32(np.sqrt(max(lacking, 0.0) / energy) if energy > 0 else 0.0)
-
-
-def _resampled_blocks(
-    residual: NDArray[np.float32],
-    original: NDArray[np.float32],
-    region: BoolMask,
-    rng: np.random.Generator,
-    block_px: int = 5,
-) -> NDArray[np.float32] | None:
-    """A full window of grain, tiled from blocks of `residual` outside the region, flattest half."""
-    side = residual.shape[0]
-    free = ~ndimage.binary_dilation(region, iterations=2)
-    corners = np.stack(
-        np.meshgrid(np.arange(0, side - block_px + 1, 2), np.arange(0, side - block_px + 1, 2)), -1
-    ).reshape(-1, 2)
-    usable = ndimage.minimum_filter(free, block_px, origin=-(block_px // 2), mode="nearest")
-    corners = corners[usable[corners[:, 0], corners[:, 1]]]
-    if len(corners) < 4:
-        return None
-    slope = ndimage.gaussian_gradient_magnitude(original.mean(axis=2), 1.5)
-    flatness = ndimage.uniform_filter(slope, block_px, origin=-(block_px // 2))
-    order = np.argsort(flatness[corners[:, 0], corners[:, 1]], kind="stable")
-    corners = corners[order[: max(4, len(order) // 2)]]
-    tiles = -(-side // block_px)
-    picks = corners[rng.integers(len(corners), size=(tiles, tiles))]
-    offsets = np.arange(block_px)
-    rows = picks[..., 0][:, None, :, None] + offsets[None, :, None, None]
-    cols = picks[..., 1][:, None, :, None] + offsets[None, None, None, :]
-    grain = residual[rows, cols].reshape(tiles * block_px, tiles * block_px, -1)
-    return np.asarray(grain[:side, :side], dtype=np.float32)
+    return np.asarray(painted + (original - reconstructed), dtype=np.float32)
 
 
 def stitched(

@@ -145,6 +145,26 @@ class Inpainter:
                     painted[i] = window
         return [window for window in painted if window is not None]
 
+    def reconstructed(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Each (s, s, 3) window as the autoencoder alone gives it back, float32 in [0, 255].
+
+        In device batches of one size, as `paint`.
+        """
+        import torch
+
+        vae = self._pipeline.vae
+        found: list[NDArray[np.float32]] = []
+        for start in range(0, len(windows), self.device_batch):
+            part = list(windows[start : start + self.device_batch])
+            padded = np.stack(part + [part[-1]] * (self.device_batch - len(part)))
+            x = torch.from_numpy(padded.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
+            with torch.inference_mode():
+                latents = vae.encode(x.to(self.device, vae.dtype)).latent_dist.mode()
+                again = vae.decode(latents).sample.float().cpu()
+            values = (again.permute(0, 2, 3, 1).numpy() + 1) * 127.5
+            found += [values[i].astype(np.float32) for i in range(len(part))]
+        return found
+
     def _paint_batch(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
         """One diffusers call on a full device batch; padding repeats the last job."""
         import torch

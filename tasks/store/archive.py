@@ -4,27 +4,19 @@ A version exists from the moment its tag stands on table `pool`; whatever a kill
 behind has no tag, is never read, and is rolled back by the next writer.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import lancedb
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from upath import UPath
 
 from tasks.domain.errors import (
-    ArchiveError,
     ModelSetMismatch,
     PoolBroken,
-    PoolLocked,
     UnknownVersion,
 )
 from tasks.store.rows import (
@@ -39,14 +31,11 @@ from tasks.store.rows import (
     pool_schema,
     row_digest,
 )
+from tasks.store.tables import TABLES, WRITE_BATCH, PoolTables
 
-T = TypeVar("T")
-TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
 HEAVY = frozenset(
     {"image", "mask", "bead_mask", "embedding", "embedding_image", "models", "digest"}
 )
-WRITE_BATCH = 64
-LOCK_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -70,22 +59,10 @@ class Verification:
     problems: tuple[str, ...]
 
 
-class Archive:
+class Archive(PoolTables):
     """A pool at a folder or s3:// URI. Reading never creates anything."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
-
     # --- reading -----------------------------------------------------------------------------
-
-    def versions(self) -> list[str]:
-        """All versions, oldest first; empty when there is no pool yet."""
-        return list(self._tags("pool")) if self._exists() else []
-
-    def latest(self) -> str | None:
-        """The newest version, or None."""
-        versions = self.versions()
-        return versions[-1] if versions else None
 
     def require_model_set(self, fingerprint: str) -> None:
         """Raises ModelSetMismatch unless the pool is new or holds this model set's embeddings."""
@@ -125,6 +102,42 @@ class Archive:
         where = None if kind is None else pc.field("kind") == kind
         rows = self._read("pool", version, names, where=where).to_pylist()
         return sorted(rows, key=lambda row: (-row["s_i"], row["id"]))[:limit]
+
+    def labels(self, table: str, version: str | None = None) -> list[dict[str, Any]]:
+        """id, source_id, kind, is_placebo and generation of `pool` or `rejected`, sorted by id.
+
+        Rejected rows carry their `stage` too.
+        """
+        columns = ["id", "source_id", "kind", "is_placebo", "generation"]
+        columns += ["stage"] if table == "rejected" else []
+        rows = self._read(table, self._existing(version), columns).to_pylist()
+        return sorted(rows, key=lambda row: row["id"])
+
+    def images(self, table: str, version: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows of `pool` or `rejected` by id, in that order, pixels included, embeddings not.
+
+        Raises:
+            UnknownVersion: an id is not there.
+        """
+        version = self._existing(version)
+        heavy = {"embedding", "embedding_image", "models", "digest"}
+        names = [name for name in self._schema(table, version).names if name not in heavy]
+        found = self._read(table, version, names, where=pc.field("id").isin(list(ids)))
+        rows = {row["id"]: row for row in found.to_pylist()}
+        if missing := [i for i in ids if i not in rows]:
+            raise UnknownVersion(f"Expected {missing[:3]} in {table} of {self.uri} {version}")
+        return [rows[i] for i in ids]
+
+    def sources(self, version: str | None = None) -> list[dict[str, Any]]:
+        """id, uri, label and bytes of the real images that fed a version."""
+        names = ["id", "uri", "label", "bytes"]
+        return list(self._read("sources", self._existing(version), names).to_pylist())
+
+    def manifests(self, version: str | None = None) -> dict[str, str]:
+        """The recorded manifest of each table of a version."""
+        version = self._existing(version)
+        run = next(row for row in self._runs(version) if row["version"] == version)
+        return {name: run[f"{name}_manifest"] for name in ("pool", "rejected", "sources")}
 
     def row(self, row_id: str, version: str | None = None) -> dict[str, Any]:
         """All columns of one accepted or rejected image, and in which `table` it stands.
@@ -217,11 +230,6 @@ class Archive:
         while batch := [as_record(row) for row in islice(rest, WRITE_BATCH)]:
             self._insert_records(name, batch, "id")
 
-    def _insert_records(self, name: str, records: list[dict[str, Any]], key: str) -> None:
-        table = self._open(name)
-        rows = pa.Table.from_pylist(records, schema=table.schema)
-        table.merge_insert(key).when_not_matched_insert_all().execute(rows)
-
     def _summary(self, run: RunRow, version: str, held: int) -> dict[str, Any]:
         """The row of table `runs`: the run and the manifests of the version it makes."""
         manifests, rows = {}, 0
@@ -253,106 +261,3 @@ class Archive:
                 table.checkout(tags[version])
                 table.restore()
                 table.tags.update(version, table.version)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """The one writer of this pool on this machine; write errors said plainly."""
-        lock = self._lock_path()
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock, timeout=LOCK_TIMEOUT_S):
-                yield
-        except Timeout as exc:
-            raise PoolLocked(
-                f"Expected to write {self.uri}, but another run holds {lock}; try again later"
-            ) from exc
-        except (OSError, RuntimeError, ValueError, pa.ArrowException) as exc:
-            raise ArchiveError(
-                f"Expected to write the pool {self.uri}, but: {exc}; the last version is whole. "
-                "Free some space or mend the folder's rights, then run again"
-            ) from exc
-
-    def _lock_path(self) -> Path:
-        """Beside a local pool; for a remote one in the user's cache, so it holds a machine."""
-        if "://" not in self.uri:
-            return Path(f"{self.uri}.lock")
-        name = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
-        return Path.home() / ".cache" / "poolstar" / f"{name}.lock"
-
-    # --- LanceDB -----------------------------------------------------------------------------
-
-    def _exists(self) -> bool:
-        return UPath(self.uri).exists() and "pool" in self._names()
-
-    def _names(self) -> list[str]:
-        return list(lancedb.connect(self.uri).list_tables().tables)
-
-    def _open(self, name: str) -> Any:
-        return lancedb.connect(self.uri).open_table(name)
-
-    def _tags(self, name: str) -> dict[str, int]:
-        """Version tags (v1, v2, ...) of a table in order, each with LanceDB's version number."""
-        tags = self._readable(self._open(name).tags.list)
-        numbered = {k: v["version"] for k, v in tags.items() if k[0] == "v" and k[1:].isdigit()}
-        return dict(sorted(numbered.items(), key=lambda item: int(item[0][1:])))
-
-    def _existing(self, version: str | None) -> str:
-        """The version asked for, or the latest; raises when there is none."""
-        known = self.versions()
-        if not known:
-            raise UnknownVersion(f"Expected a pool at {self.uri}, but there is none")
-        if version is not None and version not in known:
-            raise UnknownVersion(
-                f"Expected one of {', '.join(known)} of {self.uri}, but got {version!r}"
-            )
-        return version or known[-1]
-
-    def _at(self, name: str, version: str | None) -> Any:
-        """A table as a Lance dataset, at a version or as it stands while writing."""
-        table = self._open(name)
-        if version is not None:
-            table.checkout(version)
-        return table.to_lance()
-
-    def _read(
-        self, name: str, version: str, columns: list[str] | None, *, where: pc.Expression = None
-    ) -> pa.Table:
-        return self._readable(
-            lambda: self._at(name, version).to_table(columns=columns, filter=where)
-        )
-
-    def _schema(self, name: str, version: str) -> pa.Schema:
-        return self._readable(lambda: self._at(name, version).schema)
-
-    def _records(self, name: str, version: str) -> Iterator[dict[str, Any]]:
-        """Every row of a version as plain values, never more than a batch in memory."""
-        batches = self._readable(
-            lambda: iter(self._at(name, version).to_batches(batch_size=WRITE_BATCH))
-        )
-        while (batch := self._readable(lambda: next(batches, None))) is not None:
-            yield from batch.to_pylist()
-
-    def _times(self, version: str | None) -> str:
-        """A digest of the rows' times of making."""
-        table = self._at("pool", version).to_table(columns=["id", "created_at"])
-        return manifest_of(dict(zip(*table.to_pydict().values(), strict=True)))
-
-    def _runs(self, version: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._read("runs", version, None).to_pylist()
-        return rows
-
-    def _run(self, run_id: str) -> dict[str, Any] | None:
-        """A landed run's row, or None."""
-        version = self.latest()
-        runs = [] if version is None else self._runs(version)
-        return next((row for row in runs if row["run_id"] == run_id), None)
-
-    def _readable(self, read: Callable[[], T]) -> T:
-        """What `read` gives; a damaged file is PoolBroken."""
-        try:
-            return read()
-        except (OSError, RuntimeError, ValueError, pa.ArrowException) as exc:
-            raise PoolBroken(
-                f"Expected a readable pool at {self.uri}, but: {exc}; restore it from a copy, or "
-                "grow it again from its images"
-            ) from exc

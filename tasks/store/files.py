@@ -5,6 +5,7 @@ import io
 import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,18 @@ class ContentStore:
         """The (H, W) mask of a ref."""
         return decoded_mask(self.get(ref))
 
+    def remember(self, key: str, data: bytes) -> None:
+        """Keep a small result under a key of 64 hex digits; the first result stays."""
+        self._write_once(self._root / "known" / key[:2] / key[2:], data)
+
+    def recall(self, key: str) -> bytes | None:
+        """What was kept under a key, or None."""
+        path = self._root / "known" / key[:2] / key[2:]
+        try:
+            return bytes(path.read_bytes())
+        except FileNotFoundError:
+            return None
+
     def _path(self, sha256: str) -> UPath:
         return self._root / sha256[:2] / sha256[2:]
 
@@ -112,3 +125,21 @@ class ContentStore:
             f"Expected {sha256[:12]} in the store {self._root}, but {what}; "
             "delete that folder and run again"
         )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises:
+        PoolstarError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as exc:
+        raise PoolstarError(
+            f"Expected to write {path}, but: {exc.strerror or exc}; name another place and run "
+            "again, nothing is computed twice"
+        ) from exc

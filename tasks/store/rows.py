@@ -79,6 +79,21 @@ class RunRow:
     model_set_fingerprint: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial of a version; `params` and `result` are JSON texts, `dataset` its path."""
+
+    trial_id: str
+    version: str
+    dataset: str
+    recommended_share: float
+    is_promoted: bool | None
+    reason: str
+    params: str
+    result: str
+    created_at: str
+
+
 def pool_schema(dim: int, *, rejected: bool = False) -> pa.Schema:
     """Columns of `pool` or `rejected`, for embeddings of `dim` numbers."""
     embedding = pa.list_(pa.float32(), dim)
@@ -112,6 +127,15 @@ RUNS_SCHEMA = pa.schema(
     + [(f"{name}_manifest", pa.string()) for name in ("pool", "rejected", "sources")]
     + [("pool_times", pa.string())]
 )
+
+
+TRIALS_SCHEMA = pa.schema(
+    [
+        ("trial_id", pa.string()), ("version", pa.string()), ("dataset", pa.string()),
+        ("recommended_share", pa.float64()), ("is_promoted", pa.bool_()), ("reason", pa.string()),
+        ("params", pa.string()), ("result", pa.string()), ("created_at", pa.string()),
+    ]
+)  # fmt: skip
 
 
 def as_record(row: PoolRow | SourceRow) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_labels_come_from_folders_and_masks_are_no_parts(folder, tmp_path):
 
 
 def test_folders_that_cannot_work_stop_the_run_at_once(folder):
-    with pytest.raises(BadParameters, match="not one"):
+    with pytest.raises(BadParameters, match="neither"):
         list_source_files(str(folder / "missing"))
     with pytest.raises(BadParameters, match="found none"):
         list_source_files(str(folder))

@@ -1,0 +1,55 @@
+"""The terminal: lines for a person on stderr, JSON on stdout, errors as messages."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from tasks.domain.errors import BadInput, PoolstarError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
+Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model set's folder.")]
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Errors as messages: 2 for what the user can mend in the call, 1 for what failed."""
+    try:
+        yield
+    except ValidationError as exc:
+        for error in exc.errors():
+            place = ".".join(str(part) for part in error["loc"])
+            say(f"poolstar: {place or 'parameters'}: {error['msg']}, but got {error['input']!r}")
+        sys.exit(2)
+    except BadInput as exc:
+        say(f"poolstar: {exc}")
+        sys.exit(2)
+    except PoolstarError as exc:
+        say(f"poolstar: {exc}")
+        sys.exit(1)
+
+
+def say(text: str) -> None:
+    """A line for a person."""
+    sys.stderr.write(text + "\n")
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object for a program."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def quiet_prefect() -> None:
+    """The embedded default: Prefect's temporary server, no analytics, only warnings logged."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,127 @@
+"""Dataset: a trial's images divided by group, and what a pool may be grown from."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tasks.domain.errors import BadInput, BadParameters
+from tasks.domain.mix import targets
+from tasks.domain.parameters import GrowParams, PromptSpec
+from tasks.domain.records import Refusal, SourceFile
+from tasks.domain.splits import Division, divided
+from tasks.domain.trial_parameters import NightlyParams, TrialParams
+from tasks.factory.captions import PROMPTS
+from tasks.models.model_set import open_model_set
+from tasks.store.archive import Archive
+from tasks.store.files import write_whole
+from tasks.store.listing import list_images
+from tasks.store.trials import Trials
+
+
+def open_dataset(params: TrialParams) -> tuple[Division, list[Refusal]]:
+    """The images of a trial in their parts, and the files refused unread.
+
+    Raises:
+        BadInput, BadParameters: see `list_images` and `divided`; nothing has been written then.
+    """
+    files, refused = list_images(params.dataset)
+    return divided(files, params.split, params.max_images), refused
+
+
+def growth_of(params: TrialParams, division: Division) -> GrowParams:
+    """What to grow from the training part alone: its manifest is written beside the pool.
+
+    Raises:
+        BadInput: no prompt is given, and no kind of the training part is one that poolstar has a
+            prompt for.
+        BadParameters: the pool is remote, so that no manifest can lie beside it.
+    """
+    if "://" in params.pool:
+        raise BadParameters(
+            f"Expected a pool that exists, or a local one to grow, but {params.pool!r} is remote "
+            "and empty; grow it first"
+        )
+    manifest = Path(f"{params.pool.rstrip('/')}.training.csv")
+    write_whole(manifest, _manifest(_grown_from(division.train, params), division).encode())
+    return GrowParams(
+        images=str(manifest), pool=params.pool, prompts=prompts_of(params, division),
+        models=params.models, run_seed=params.run_seed, placebo_share=params.grow.placebo_share,
+        max_rounds=params.grow.max_rounds, device=params.device, store=params.store,
+        ingest=params.ingest, segment=params.segment,
+    )  # fmt: skip
+
+
+def nights_growth(params: NightlyParams) -> GrowParams | None:
+    """What to grow tonight, so that the pool is of the size that its last trial recommends.
+
+    The share recommended last is that of the images too (article 3.4): s of real and synthetic
+    ones together. Without a trial, or where it recommended none, the default share holds. None
+    when nothing is missing.
+
+    Raises:
+        BadInput, BadParameters: as `open_dataset` and `growth_of`.
+    """
+    division, _ = open_dataset(params.trial)
+    archive = Archive(params.trial.pool)
+    trials = Trials(params.trial.pool).rows()
+    share = (trials[-1]["recommended_share"] if trials else 0) or params.trial.mix.default_share
+    version = archive.latest()
+    rows = [] if version is None else archive.labels("pool", version)
+    held = Counter(row["kind"] for row in rows if not row["is_placebo"])
+    growth = growth_of(params.trial, division)
+    wanted = targets(share, len(division.train), held, [one.kind for one in growth.prompts])
+    if not wanted:
+        return None
+    prompts = tuple(
+        one.model_copy(update={"target": min(wanted[one.kind], params.max_target)})
+        for one in growth.prompts
+        if one.kind in wanted
+    )
+    seed = params.trial.run_seed + len(archive.versions())  # another night, other edits
+    return growth.model_copy(update={"prompts": prompts, "run_seed": seed})
+
+
+def prompts_of(params: TrialParams, division: Division) -> tuple[PromptSpec, ...]:
+    """The prompts given, or one for each kind of the training part that has a known prompt.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if params.grow.prompts:
+        return params.grow.prompts
+    kinds = sorted({file.kind for file in division.train if file.label == "KO"})
+    known = open_model_set(params.models).kinds
+    usable = [kind for kind in kinds if kind in PROMPTS and (not known or kind in known)]
+    if not usable:
+        raise BadInput(
+            f"Expected a prompt for the kinds {', '.join(kinds)}, but poolstar has none for them; "
+            "give --kind and --prompt"
+        )
+    return tuple(
+        PromptSpec(kind=kind, prompt=PROMPTS[kind], target=params.grow.target) for kind in usable
+    )
+
+
+def _grown_from(files: Sequence[SourceFile], params: TrialParams) -> list[SourceFile]:
+    """All defective files and at most so many sound ones, chosen by the seed."""
+    sound = [file for file in files if file.label == "OK"]
+    order = np.random.default_rng((params.run_seed, 23)).permutation(len(sound))
+    chosen = {sound[i].name for i in order[: params.grow.max_sources]}
+    return [file for file in files if file.label == "KO" or file.name in chosen]
+
+
+def _manifest(files: Sequence[SourceFile], division: Division) -> str:
+    """The files as a manifest of absolute paths."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["path", "label", "kind", "group", "mask"])
+    for file in files:
+        mask = "" if file.mask is None else str(Path(file.mask).absolute())
+        kind = file.kind if file.label == "KO" else ""
+        path = str(Path(file.path).absolute())
+        writer.writerow([path, file.label, kind, division.groups[file.name], mask])
+    return buffer.getvalue()
