@@ -1,0 +1,44 @@
+"""Small versions landed by hand, for tests of what reads them."""
+
+import numpy as np
+
+from tasks.store.archive import Archive
+from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+
+
+def unit(seed: int) -> np.ndarray:
+    row = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
+    return row / np.linalg.norm(row)
+
+
+def columns(row_id: str, **changes) -> dict:
+    seed = int.from_bytes(row_id.encode()[:4], "big")
+    return {
+        "id": row_id, "source_id": "s1", "kind": "crack", "prompt": "a crack",
+        "negative_prompt": "", "region": "crack", "seed": 2**62 + 1, "strength": 0.35,
+        "guidance_scale": 7.5, "steps": 25, "effective_steps": 8, "image": b"png" + row_id.encode(),
+        "mask": b"mask", "bead_mask": b"bead", "window_xywh": (1, 2, 64, 64),
+        "embedding": unit(seed), "embedding_image": unit(seed + 1), "s_i": 0.8, "realism": 0.7,
+        "utility": 0.9, "d_plaus": 0.1, "gates": "{}", "merged_ids": ("m1",), "is_placebo": False,
+        "model_set": "tiny", "models": "{}", "generation": 0,
+        "created_at": "2026-11-23T10:00:00+00:00", "run_id": "r1",
+    } | changes  # fmt: skip
+
+
+def run_row(run_id: str, base: str | None = None, fingerprint: str = "f" * 32) -> RunRow:
+    return RunRow(
+        run_id=run_id, base_version=base, params="{}", calibration="{}", funnel="{}",
+        versions="{}", energy="{}", created_at="2026-11-23", model_set_fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def land(uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None):
+    return Archive(str(uri)).land(
+        run_row(run_id, base),
+        pool=(PoolRow(**columns(one)) for one in accepted),
+        rejected=(
+            RejectedRow(**columns(one), stage="useful", reasons=("no novelty",)) for one in rejected
+        ),
+        sources=[SourceRow(id="s1", uri="/a.png", label="OK", bytes=b"source")],
+        embedding_dim=8,
+    )
