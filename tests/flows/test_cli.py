@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from landed import land
 from small_run import small_run
 
 from flows.cli import main
 from flows.grow_pool import grow_pool
 from tasks.store.archive import Archive
+from tasks.store.rows import TrialRow
+from tasks.store.trials import Trials
 
 
 def run(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
@@ -43,6 +46,11 @@ GROW = ["grow", "x", "--pool", "p"]
         ([*GROW, "--kind", "crack", "--prompt", "a", "--strength", "3"], "strength"),
         (["models", "check", "gpt"], "tiny, sd15 or a folder"),
         (["grwo"], "No such command"),
+        (["trial", "nowhere", "--pool", "p"], "neither"),
+        (["trial", ".", "--pool", "p", "--arm", "filtered"], "Expected the arm `real`"),
+        (["trial", ".", "--pool", "p", "--arm", "reel"], "arms"),
+        (["trial", ".", "--pool", "p", "--kind", "crack"], "one --kind"),
+        (["nightly", "nowhere", "--pool", "p"], "neither"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_one_line(monkeypatch, capsys, tmp_path, words, said):
@@ -71,3 +79,22 @@ def test_a_pool_is_listed_shown_and_verified(monkeypatch, capsys, plant, tmp_pat
         monkeypatch, capsys, "pool", "ls", "--pool", params.pool, "--kind", "x' OR 1=1 --", "--json"
     )
     assert json.loads(out)["rows"] == []
+
+
+def test_trials_of_a_pool_are_listed_with_the_champion(monkeypatch, capsys, tmp_path):
+    pool = str(tmp_path / "pool")
+    land(pool, "r1", ["a"])
+    Trials(pool).record(
+        TrialRow(
+            trial_id="t", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
+            reason="promoted: recall against real +0.1", params="{}", result="{}",
+            created_at="2026-11-23T00:00:00+00:00",
+        )
+    )  # fmt: skip
+    Trials(pool).promote("v1")
+    status, out, _ = run(monkeypatch, capsys, "trials", "--pool", pool)
+    assert status == 0
+    assert "champion: v1" in out
+    assert "share 15%  promoted: recall against real +0.1" in out
+    status, out, _ = run(monkeypatch, capsys, "trials", "--pool", pool, "--json")
+    assert json.loads(out)["trials"][0]["trial_id"] == "t"

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flow_runs import stage_states
 from PIL import Image
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.sorting import FlowRunSort
 from small_run import KILLED_RUN, small_run
 
 from flows.grow_pool import grow_pool
@@ -22,27 +20,10 @@ from tasks.domain.errors import BadInput, BadParameters
 from tasks.store.archive import Archive
 from tasks.store.images import decoded_mask, decoded_png
 
-STAGES = ("ingest", "segment", "describe", "plan", "inpaint", "measure", "judge")
-
 
 def rows_of(pool: str, table: str) -> list[dict]:
     archive = Archive(pool)
     return archive._read(table, archive.latest(), None).to_pylist()
-
-
-def stage_states(expected: int) -> list[str]:
-    """States of the latest flow run's stages; the server learns of them a little later."""
-    deadline = time.monotonic() + 60
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        while True:
-            runs = client.read_task_runs(flow_run_filter=only)
-            states = [one.state_name for one in runs if one.name.split()[0] in STAGES]
-            done = len(states) >= expected and not {"Running", "Pending"} & set(states)
-            if done or time.monotonic() > deadline:
-                return states
-            time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +92,7 @@ def test_the_same_run_again_computes_nothing_and_changes_nothing(grown):
     assert (again.version, again.manifest, again.accepted) == (
         first.version, first.manifest, first.accepted,
     )  # fmt: skip
-    states = stage_states(expected=7)
+    states = list(stage_states("grow-pool", expected=7).values())
     assert len(states) >= 7
     assert set(states) == {"Cached"}
     assert seconds < 0.35 * first_seconds
