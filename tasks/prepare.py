@@ -39,14 +39,7 @@ def prepare_run(params: GrowParams) -> RunContext:
         raise BadParameters("Expected each prompt once a kind, but one stands there twice")
     models = open_model_set(params.models)
     Archive(params.pool).require_model_set(models.fingerprint)
-    store = ContentStore(params.store or default_store(params.pool))
-    return RunContext(
-        store_uri=params.store or default_store(params.pool),
-        store_identity=store.identity,
-        models=params.models,
-        models_fingerprint=models.fingerprint,
-        device=params.device,
-    )
+    return _context(params, models.fingerprint)
 
 
 def prepare_trial(params: TrialParams) -> RunContext:
@@ -55,13 +48,17 @@ def prepare_trial(params: TrialParams) -> RunContext:
     Raises:
         ModelSetError: the model set is not there.
     """
-    models = open_model_set(params.models)
-    store = ContentStore(params.store or default_store(params.pool))
+    return _context(params, open_model_set(params.models).fingerprint)
+
+
+def _context(params: GrowParams | TrialParams, fingerprint: str) -> RunContext:
+    """Where the files lie and which models look at them."""
+    uri = params.store or default_store(params.pool)
     return RunContext(
-        store_uri=params.store or default_store(params.pool),
-        store_identity=store.identity,
+        store_uri=uri,
+        store_identity=ContentStore(uri).identity,
         models=params.models,
-        models_fingerprint=models.fingerprint,
+        models_fingerprint=fingerprint,
         device=params.device,
     )
 

@@ -2,11 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.charts import coverage_chart, funnel_chart, score_histograms
 from tasks.domain.funnel import reason_head
@@ -17,6 +15,7 @@ from tasks.gallery import Tile, tile_of
 from tasks.grown import Settled
 from tasks.land import Landed
 from tasks.models.model_set import ModelSet
+from tasks.pages import rendered
 from tasks.store.files import ContentStore
 
 TILES_PER_KIND = 60
@@ -40,10 +39,8 @@ def render_page(
     kept, hidden = accepted_tiles(accepted, store)
     refused, counts = refused_tiles(judgement.judged, store)
     coverage = judgement.figures.coverage
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
         params=params,
         params_json=params.model_dump_json(indent=1),
         models=models,

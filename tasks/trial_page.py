@@ -1,11 +1,9 @@
 """The trial's report: one self-contained HTML page, and the same tables in markdown."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from tasks.domain.bootstrap import Estimate
@@ -13,6 +11,7 @@ from tasks.domain.trial_parameters import TrialParams
 from tasks.domain.trial_records import ArmFigures, TrialResult, arm_name
 from tasks.domain.view import cut_view
 from tasks.gallery import data_uri
+from tasks.pages import rendered
 from tasks.sources import source_view
 from tasks.store.files import ContentStore
 from tasks.trial_charts import (
@@ -55,10 +54,8 @@ def render_trial(
 ) -> str:
     """The page as HTML text."""
     curves = {arm.name: store.get_arrays(arm.evaluation.draws) for arm in arms}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("trial.html.j2").render(
+    return rendered(
+        "trial.html.j2",
         params=params,
         params_json=params.model_dump_json(indent=1),
         result=result,

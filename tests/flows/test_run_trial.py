@@ -215,3 +215,18 @@ def test_bad_data_stop_a_trial_before_anything_is_written(dataset, tmp_path):
         with pytest.raises(BadInput, match=message):
             run_trial(params)
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_the_probe_on_frozen_embeddings_is_another_detector(tried, dataset, tmp_path):
+    params, network = tried
+    probed = small_trial(
+        dataset, tmp_path, pool=params.pool, store=f"{params.pool}.store",
+        arms=("real", "filtered"), detector={"kind": "probe"},
+    )  # fmt: skip
+    result = run_trial(probed)
+    assert result.trial_id != network.trial_id
+    for arm in result.arms:
+        assert arm.exposure.total == 32 * 32, "1,000 exposures, in whole batches"
+        assert arm.measures["auroc"].value > 0.6
+    assert result.arms[1].difference["auroc"].covers_zero
