@@ -29,7 +29,7 @@ def open_dataset(params: TrialParams) -> tuple[Division, list[Refusal]]:
         BadInput, BadParameters: see `list_images` and `divided`; nothing has been written then.
     """
     files, refused = list_images(params.dataset)
-    return divided(files, params.split, params.max_images), refused
+    return divided(files, params.split, params.folds, params.max_images), refused
 
 
 def growth_of(params: TrialParams, division: Division) -> GrowParams:

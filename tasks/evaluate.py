@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.confidence import ko_probability, reliability, risk_coverage
+from tasks.domain.confidence import (
+    ko_probability,
+    prevalence_weights,
+    reliability,
+    risk_coverage,
+)
 from tasks.domain.detection import Price, require_scores
 from tasks.domain.measuring import (
     ArmScores,
@@ -52,7 +57,7 @@ class Evaluation(Record):
     by_kind: dict[str, float]
 
 
-@stage(version=1, run_name="price {scores[0].sha256} +")
+@stage(version=2, run_name="price {scores[0].sha256} +")
 def price_share(
     scores: Sequence[Ref],
     share: float,
@@ -68,7 +73,7 @@ def price_share(
     return mix_point(share, costs, pooled.groups)
 
 
-@stage(version=1, run_name="evaluate {scores[0].sha256} +")
+@stage(version=2, run_name="evaluate {scores[0].sha256} +")
 def evaluate_arm(
     scores: Sequence[Ref],
     sets: Sequence[ScoredSet],
@@ -102,9 +107,10 @@ def evaluate_arm(
 def _curves(arm: ArmScores, rules: EvaluationRules) -> dict[str, NDArray[np.generic]]:
     """What the report draws: reliability, cost, risk over coverage, ROC, and who is flagged."""
     pooled, is_ko = arm.scores.ravel(), np.tile(arm.is_ko, len(arm.scores))
-    probability = ko_probability(pooled, rules.trained_at, float(arm.is_ko.mean()))
-    bins = reliability(probability, is_ko)
-    coverage, risk = risk_coverage(probability, is_ko)
+    probability = ko_probability(pooled, rules.trained_at, rules.prevalence)
+    weight = prevalence_weights(is_ko, rules.prevalence)
+    bins = reliability(probability, is_ko, weight)
+    coverage, risk = risk_coverage(probability, is_ko, weight)
     thin = np.linspace(0, len(coverage) - 1, 200).astype(int)
     alarms = np.linspace(0, 1, 201)
     roc = [_recall_at_alarms(one, arm.is_ko, alarms) for one in arm.scores]
@@ -169,15 +175,14 @@ def _arm(store: ContentStore, refs: Sequence[Ref], labels: dict[str, Arrays]) ->
 def _validation(store: ContentStore, refs: Sequence[Ref], labels: Arrays) -> Validation:
     """The folds' own scores, pooled, with their labels."""
     place = {str(one): row for row, one in enumerate(labels["id"])}
-    scores, rows, fold = [], [], []
-    for seed, ref in enumerate(refs):
+    scores, rows = [], []
+    for ref in refs:
         part = store.get_arrays(ref)
         scores.append(part["validation"][:, 1] - part["validation"][:, 0])
         rows += [place[str(one)] for one in part["validation.id"]]
-        fold += [seed] * len(scores[-1])
     return Validation(
         scores=np.concatenate(scores),
         is_ko=labels["is_ko"][rows],
-        fold=np.array(fold, dtype=np.int64),
+        fold=labels["fold"][rows],
         groups=[str(group) for group in labels["group"][rows]],
     )

@@ -24,7 +24,7 @@ PROBE_DRAWS = 1000  # exposures that stand for all, where each must be embedded
 Batch = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
-@stage(version=1, run_name="train {training.arm} {training.share} #{training.seed}", tags=("gpu",))
+@stage(version=2, run_name="train {training.arm} {training.share} #{training.seed}", tags=("gpu",))
 def train_detector(training: Training, context: RunContext, params: DetectorParams) -> Trained:
     """A detector that saw no image of its own fold, and none made from one.
 
@@ -37,8 +37,10 @@ def train_detector(training: Training, context: RunContext, params: DetectorPara
     if params.kind == "probe":
         steps = -(-PROBE_DRAWS // params.batch_size)
     counts = examples.counts()
-    placebo_part = training.placebo_part if counts.ok_placebo else 0.0
-    plan = mix_of(training.share, params.batch_size, params.ko_share, placebo_part)
+    part, share = training.placebo_part, training.share
+    if not counts.ok_placebo:  # the same dose of synthetic defects as an arm with placebos
+        part, share = 0.0, share * (1 - part)
+    plan = mix_of(share, params.batch_size, params.ko_share, part)
     rng = np.random.default_rng((training.seed, 17))
     draws = list(drawn(plan, steps, counts, rng))
     batches = (examples.batch(draw, rng) for draw in draws)

@@ -128,7 +128,7 @@ def trainings(
             share=shown,
             placebo_part=params.mix.placebo_part,
             seed=params.run_seed * 1000 + index,
-            fold=index % params.split.folds,
+            fold=index % params.folds,
             real=tuple(real),
             synthetic=tuple(synthetic) if shown and arm in SYNTHETIC else (),
             along_only=params.segment.surface == "bead",

@@ -24,16 +24,6 @@ class Estimate(Record):
     low: float
     high: float
 
-    @property
-    def is_above_zero(self) -> bool:
-        """Whether the whole interval is."""
-        return self.low > 0
-
-    @property
-    def covers_zero(self) -> bool:
-        """Whether zero is among the plausible values."""
-        return self.low <= 0 <= self.high
-
 
 @dataclass(frozen=True)
 class Resample:
@@ -66,11 +56,20 @@ def resamples(
     parts = [np.array(rows, dtype=np.int64) for rows in members.values()]
     has_ko = np.array([bool(strata[part].any()) for part in parts])
     sides = [[parts[i] for i in np.flatnonzero(has_ko == side)] for side in (True, False)]
+    has_both = len(set(strata.tolist())) > 1
     for key in range(count):
-        picked = [
-            side[i] for side in sides if side for i in rng.integers(len(side), size=len(side))
-        ]
-        yield Resample(rng.integers(seeds, size=seeds), np.concatenate(picked), key)
+        rows = _drawn(sides, rng)
+        while has_both and len(set(strata[rows].tolist())) < 2:  # few groups, of mixed classes
+            rows = _drawn(sides, rng)
+        yield Resample(rng.integers(seeds, size=seeds), rows, key)
+
+
+def _drawn(
+    sides: Sequence[Sequence[NDArray[np.int64]]], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Rows of as many groups of each side as there are, with replacement."""
+    picked = [side[i] for side in sides if side for i in rng.integers(len(side), size=len(side))]
+    return np.concatenate(picked)
 
 
 def estimate(value: float, draws: NDArray[np.float64]) -> Estimate:

@@ -1,11 +1,12 @@
 """How far a detector's probabilities can be trusted, and when it had better not decide.
 
 p = sigma(z + log(pi / (1 - pi)) - log(tau / (1 - tau))): the score z, learnt at KO share tau, at
-prevalence pi (Elkan, IJCAI 2001; Saerens et al. 2002). ECE = sum_b n_b / n |mean y - mean p| over
-bins of equal mass (Naeini et al. 2015; Nixon et al. 2019). u(p) = -sum p log2 p (article 7.2).
-Selective risk at coverage c is the error rate among the c n least uncertain parts; AURC is its mean
-over all coverages (Geifman & El-Yaniv 2017). Out of distribution: 1 - max p and u (Hendrycks &
-Gimpel 2017), energy -log sum exp of the logits (Liu et al. 2020).
+prevalence pi (Elkan, IJCAI 2001; Saerens et al. 2002). ECE = sum_b m_b |mean y - mean p| over bins
+of equal mass m_b (Naeini et al. 2015; Nixon et al. 2019). u(p) = -sum p log2 p (article 7.2).
+Selective risk at coverage c is the error rate among the share c of least uncertain parts; AURC is
+its mean over all coverages (Geifman & El-Yaniv 2017). Parts are weighted to the plant's prevalence,
+whatever the test's own share of KO. Out of distribution: 1 - max p and u (Hendrycks & Gimpel 2017),
+energy -log sum exp of the logits (Liu et al. 2020).
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,24 @@ from scipy.special import expit, logit, logsumexp, xlogy
 from tasks.domain.errors import ShapeError
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 BINS = 15
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bins of a reliability diagram: mean probability, share of KO, and images in each."""
+    """Bins of a reliability diagram: mean probability, share of KO, and mass of each; sums to 1."""
 
     predicted: Array
     observed: Array
-    count: NDArray[np.int64]
+    mass: Array
+
+
+def prevalence_weights(is_ko: Bools, prevalence: float) -> Array:
+    """(n,) weights, summing to 1, that give KO parts the plant's share of the whole."""
+    share = is_ko.mean()
+    weight = np.where(is_ko, prevalence / share, (1 - prevalence) / (1 - share))
+    return np.asarray(weight / len(is_ko), dtype=np.float64)
 
 
 def ko_probability(scores: Array, trained_at: float, prevalence: float) -> Array:
@@ -34,28 +43,31 @@ def ko_probability(scores: Array, trained_at: float, prevalence: float) -> Array
     return np.asarray(expit(scores + logit(prevalence) - logit(trained_at)), dtype=np.float64)
 
 
-def reliability(probability: Array, is_ko: NDArray[np.bool_], bins: int = BINS) -> Reliability:
+def reliability(probability: Array, is_ko: Bools, weight: Array, bins: int = BINS) -> Reliability:
     """Bins of equal mass, by rank; equal probabilities may fall into neighbouring bins.
+
+    Args:
+        probability, is_ko, weight: (n,); an image belongs to the bin that holds its middle.
 
     Raises:
         ShapeError: probabilities and labels differ in number.
     """
-    if probability.shape != is_ko.shape:
+    if not probability.shape == is_ko.shape == weight.shape:
         raise ShapeError(f"Expected {len(is_ko)} probabilities, but got {len(probability)}")
     order = np.argsort(probability, kind="stable")
-    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
-    return Reliability(
-        predicted=np.array([probability[part].mean() for part in parts]),
-        observed=np.array([is_ko[part].mean() for part in parts]),
-        count=np.array([len(part) for part in parts]),
-    )
+    share = weight[order] / weight.sum()
+    place = np.minimum(np.floor(bins * (np.cumsum(share) - share / 2)), bins - 1).astype(np.int64)
+    mass = np.bincount(place, share, bins)
+    filled = mass > 0
+    predicted = np.bincount(place, share * probability[order], bins)[filled] / mass[filled]
+    observed = np.bincount(place, share * is_ko[order], bins)[filled] / mass[filled]
+    return Reliability(predicted, observed, np.asarray(mass[filled], dtype=np.float64))
 
 
-def calibration_error(probability: Array, is_ko: NDArray[np.bool_], bins: int = BINS) -> float:
+def calibration_error(probability: Array, is_ko: Bools, weight: Array, bins: int = BINS) -> float:
     """ECE in [0, 1]; 0 for calibrated probabilities, up to the noise of the bins."""
-    found = reliability(probability, is_ko, bins)
-    gap = np.abs(found.observed - found.predicted)
-    return float((found.count * gap).sum() / found.count.sum())
+    found = reliability(probability, is_ko, weight, bins)
+    return float((found.mass * np.abs(found.observed - found.predicted)).sum())
 
 
 def entropy_bits(probability: Array) -> Array:
@@ -64,40 +76,42 @@ def entropy_bits(probability: Array) -> Array:
     return np.asarray(-(xlogy(probability, probability) + xlogy(q, q)) / np.log(2))
 
 
-def risk_coverage(probability: Array, is_ko: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Coverages 1/n, ..., 1 and the error rate among the least uncertain parts at each."""
+def risk_coverage(probability: Array, is_ko: Bools, weight: Array) -> tuple[Array, Array]:
+    """(n,) coverages up to 1, and the error rate among the least uncertain parts at each."""
     wrong = (probability > 0.5) != is_ko
     order = np.argsort(entropy_bits(probability), kind="stable")
-    number = np.arange(1, len(order) + 1)
-    return number / len(order), np.cumsum(wrong[order]) / number
+    mass = np.cumsum(weight[order])
+    return mass / mass[-1], np.cumsum((wrong * weight)[order]) / mass
 
 
-def aurc(probability: Array, is_ko: NDArray[np.bool_]) -> float:
+def aurc(probability: Array, is_ko: Bools, weight: Array) -> float:
     """Mean selective risk over all coverages, lower is better."""
-    return float(risk_coverage(probability, is_ko)[1].mean())
+    coverage, risk = risk_coverage(probability, is_ko, weight)
+    return float((risk * np.diff(coverage, prepend=0.0)).sum())
 
 
-def abstention_threshold(probability: Array, is_ko: NDArray[np.bool_], max_risk: float) -> float:
+def abstention_threshold(probability: Array, is_ko: Bools, weight: Array, max_risk: float) -> float:
     """The highest u at which the error rate of decided parts is still at most `max_risk`.
 
     Returns:
         -1 when no decision is sure enough: abstain always.
     """
-    _, risk = risk_coverage(probability, is_ko)
+    _, risk = risk_coverage(probability, is_ko, weight)
     allowed = np.flatnonzero(risk <= max_risk)
     if not len(allowed):
         return -1.0
-    ordered = np.sort(entropy_bits(probability))
-    return float(ordered[allowed[-1]])
+    return float(np.sort(entropy_bits(probability))[allowed[-1]])
 
 
 def decided(
-    probability: Array, is_ko: NDArray[np.bool_], max_entropy: float
+    probability: Array, is_ko: Bools, weight: Array, max_entropy: float
 ) -> tuple[float, float]:
     """Coverage and error rate of the parts whose u is at most the threshold; risk 0 of none."""
     kept = entropy_bits(probability) <= max_entropy
     wrong = (probability > 0.5) != is_ko
-    return float(kept.mean()), float(wrong[kept].mean()) if kept.any() else 0.0
+    mass = weight[kept].sum()
+    risk = (weight * wrong)[kept].sum() / mass if mass > 0 else 0.0
+    return float(mass / weight.sum()), float(risk)
 
 
 def oddness(logits: Array, probability: Array) -> dict[str, Array]:

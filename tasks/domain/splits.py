@@ -39,13 +39,17 @@ class Division(Record):
 
 
 def divided(
-    files: Sequence[SourceFile], params: SplitParams, max_images: int | None = None
+    files: Sequence[SourceFile],
+    params: SplitParams,
+    folds: int,
+    max_images: int | None = None,
 ) -> Division:
     """Training, test and folds of a dataset.
 
     Args:
         files: as listed; names are unique.
         params: whether a stated split is used, and how a new one is made.
+        folds: parts of the training groups.
         max_images: at most so many OK and so many KO images a part, chosen by the seed.
 
     Raises:
@@ -63,13 +67,13 @@ def divided(
     else:
         train, test = _new_split(own, groups, params)
         note = f"a new split by group, seed {params.seed}"
-        if any(file.split for file in own):
+        if params.use == "auto" and any(file.split for file in own):
             note += "; the one that the dataset states lacks OK or KO images in a part"
     prevalence = sum(file.label == "KO" for file in train) / max(len(train), 1)
     train, test = (_thinned(part, max_images, params.seed) for part in (train, test))
     _require_both(train, "training")
     _require_both(test, "test")
-    fold = _folds(train, groups, params)
+    fold = _folds(train, groups, folds, params.seed)
     return Division(train=tuple(train), test=tuple(test), ood=ood, groups=groups, fold=fold,
                     prevalence=prevalence, note=note)  # fmt: skip
 
@@ -93,14 +97,23 @@ def group_of(file: SourceFile, pattern: str | None) -> str:
 
 
 def _uses_given(files: Sequence[SourceFile], params: SplitParams) -> bool:
-    """Whether the stated split is taken: asked for, or usable as it is."""
-    present = {(file.split, file.label) for file in files}
+    """Whether the stated split is taken: asked for, or usable as it is.
+
+    Raises:
+        BadInput: it is, and lacks a class in a part, or some image names no split.
+    """
+    present = {(file.split, file.label) for file in files if file.split}
     is_usable = present == {(s, label) for s in ("train", "test") for label in ("OK", "KO")}
-    if params.use == "given" and not is_usable:
-        _require_both([f for f in files if f.split == "train"], "training")
-        _require_both([f for f in files if f.split == "test"], "test")
-        raise BadInput("Expected every image in train or test, but some name no split")
-    return params.use == "given" or (params.use == "auto" and is_usable)
+    if params.use == "new" or (params.use == "auto" and not is_usable):
+        return False
+    _require_both([file for file in files if file.split == "train"], "training")
+    _require_both([file for file in files if file.split == "test"], "test")
+    if stray := [file.name for file in files if not file.split]:
+        raise BadInput(
+            f"Expected every image in train or test, but {len(stray)} name no split, "
+            f"{stray[0]!r} first; move them, or ask for a new split"
+        )
+    return True
 
 
 def _require_groups_whole(files: Sequence[SourceFile], groups: dict[str, str]) -> None:
@@ -131,12 +144,24 @@ def _new_split(
 
 
 def _folds(
-    files: Sequence[SourceFile], groups: dict[str, str], params: SplitParams
+    files: Sequence[SourceFile], groups: dict[str, str], folds: int, seed: int
 ) -> dict[str, int]:
-    """The fold of each training image, by name."""
+    """The fold of each training image, by name; outside each fold both classes are left.
+
+    Raises:
+        BadInput: there are too few groups, or all of a class stands in one fold.
+    """
     names = [groups[file.name] for file in files]
     # another seed than the split's, so that folds of a new split are not its continuation
-    fold = _stratified(files, names, min(params.folds, len(set(names))), params.seed + 1)
+    fold = _stratified(files, names, folds, seed + 1)
+    for part in range(folds):
+        left = {file.label for file, at in zip(files, fold, strict=True) if at != part}
+        if left != {"OK", "KO"}:
+            missing = "defective" if "KO" not in left else "sound"
+            raise BadInput(
+                f"Expected {missing} training images of two parts (groups) or more, but all fall "
+                f"into fold {part + 1} of {folds}; a detector validated on it would have none"
+            )
     return {file.name: int(value) for file, value in zip(files, fold, strict=True)}
 
 
@@ -146,18 +171,17 @@ def _stratified(
     """(n,) part of each file; kinds rarer than the parts count as one."""
     counts = Counter(file.kind for file in files)
     kinds = [file.kind if counts[file.kind] >= parts else file.label for file in files]
-    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    fold = np.zeros(len(files), dtype=np.int64)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a kind rarer than the folds
-            for part, (_, rows) in enumerate(splitter.split(kinds, kinds, groups)):
-                fold[rows] = part
-    except ValueError as exc:
+    if len(set(groups)) < parts or max(Counter(kinds).values()) < parts:
         raise BadInput(
             f"Expected at least {parts} groups to divide, but got {len(set(groups))}; give more "
-            "images, or fewer folds"
-        ) from exc
+            "images, or fewer folds and seeds"
+        )
+    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    fold = np.zeros(len(files), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a kind rarer than the parts
+        for part, (_, rows) in enumerate(splitter.split(kinds, kinds, groups)):
+            fold[rows] = part
     return fold
 
 

@@ -56,7 +56,9 @@ class SplitParams(Parameters):
     test_share: float = Field(
         0.5, gt=0, lt=1, description="Share of the groups held out for the test, of a new split"
     )
-    folds: int = Field(5, ge=2, le=20, description="Parts of the training groups for validation")
+    folds: int = Field(
+        5, ge=2, le=20, description="Parts of the training groups for validation; at most the seeds"
+    )
     group_pattern: str | None = Field(
         None, description="Regular expression on a file's name whose first group is its part"
     )
@@ -174,6 +176,11 @@ class TrialParams(Parameters):
     report: str | None = Field(
         None, description="Where the HTML report goes; default trial.html beside the pool"
     )
+
+    @property
+    def folds(self) -> int:
+        """Folds that the seeds can validate: all of them where there are as many seeds."""
+        return min(self.split.folds, max(self.seeds, 2))
 
     @model_validator(mode="after")
     def _real_is_there(self) -> Self:

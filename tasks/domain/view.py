@@ -62,15 +62,16 @@ def frame_of(mask: NDArray[np.bool_]) -> Frame:
 
 
 def typical_frame(frames: Sequence[Frame]) -> Frame:
-    """The median frame: where a fixed camera's beads lie. The whole image when there is none."""
+    """The median frame, mean axis: where a fixed camera's beads lie. Without any, the whole."""
     if not frames:
         return WHOLE
-    return Frame(
-        **{
-            name: float(np.median([getattr(f, name) for f in frames]))
-            for name in Frame.model_fields
-        }
+    angles = np.radians([2 * frame.angle_deg for frame in frames])  # an axis has no sense
+    angle = np.degrees(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())) / 2
+    x, y, length, width = (
+        float(np.median([getattr(frame, name) for frame in frames]))
+        for name in ("x", "y", "length", "width")
     )
+    return Frame(x=x, y=y, length=length, width=width, angle_deg=float(angle))
 
 
 def cut_view(image: NDArray[np.generic], frame: Frame, hw_px: tuple[int, int]) -> NDArray[np.uint8]:

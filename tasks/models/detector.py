@@ -116,14 +116,16 @@ def _inputs(views: Views, device: str) -> "torch.Tensor":
 
 
 def _initialised(model: "nn.Module", seed: int) -> "nn.Module":
-    """The model with weights drawn from the seed alone (He et al. 2015)."""
+    """The model with torch's default weights, uniform to 1 / sqrt(fan in), from the seed."""
+    import math
+
     import torch
     from torch import nn
 
     generator = torch.Generator().manual_seed(seed)
     for part in model.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
+            nn.init.kaiming_uniform_(part.weight, a=math.sqrt(5), generator=generator)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     return model

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.domain.bootstrap import Estimate, estimate, resamples
+from tasks.domain.bootstrap import estimate, resamples
 
 
 def test_the_interval_of_a_mean_is_the_textbooks():
@@ -54,5 +54,9 @@ def test_draws_without_a_value_are_left_out():
     found = estimate(0.5, np.array([0.4, np.nan, 0.6]))
     assert (found.low, found.high) == (pytest.approx(0.405), pytest.approx(0.595))
     assert np.isnan(estimate(0.5, np.array([np.nan])).low)
-    assert Estimate(value=0.1, low=-0.1, high=0.2).covers_zero
-    assert not Estimate(value=0.1, low=0.05, high=0.2).covers_zero
+
+
+def test_every_draw_holds_both_classes_however_few_the_groups():
+    groups, is_ko = ["a", "a", "b", "b", "c"], np.array([False, True, False, True, True])
+    for one in resamples(groups, is_ko, 1, 200, 0):
+        assert 0 < is_ko[one.rows].sum() < len(one.rows)

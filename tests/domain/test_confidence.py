@@ -13,6 +13,7 @@ from tasks.domain.confidence import (
     entropy_bits,
     ko_probability,
     oddness,
+    prevalence_weights,
     reliability,
     risk_coverage,
 )
@@ -33,32 +34,47 @@ def test_calibrated_probabilities_have_no_error_and_shifted_ones_the_shift():
     rng = np.random.default_rng(0)
     p = rng.uniform(0.15, 0.85, 60_000)
     is_ko = rng.random(len(p)) < p
-    assert calibration_error(p, is_ko) < 0.01
-    assert calibration_error(p + 0.1, is_ko) == pytest.approx(0.1, abs=0.01)
-    assert calibration_error(np.ones(10), np.ones(10, bool)) == 0.0
-    assert calibration_error(np.ones(10), np.zeros(10, bool)) == 1.0
+    even = np.ones(len(p))
+    assert calibration_error(p, is_ko, even) < 0.01
+    assert calibration_error(p + 0.1, is_ko, even) == pytest.approx(0.1, abs=0.01)
+    assert calibration_error(np.ones(10), np.ones(10, bool), np.ones(10)) == 0.0
+    assert calibration_error(np.ones(10), np.zeros(10, bool), np.ones(10)) == pytest.approx(1.0)
+
+
+def test_weights_give_a_balanced_test_the_plants_prevalence():
+    """A calibrated detector at 2 % stays calibrated when KO parts are tested ten times as often."""
+    rng = np.random.default_rng(4)
+    is_ko = np.repeat([True, False], [20_000, 80_000])
+    x = rng.normal(is_ko * 2.0, 1.0)
+    p = ko_probability(2 * x - 2, 0.5, 0.02)
+    weight = prevalence_weights(is_ko, 0.02)
+    assert weight.sum() == pytest.approx(1.0)
+    assert weight[is_ko].sum() == pytest.approx(0.02)
+    assert calibration_error(p, is_ko, weight) < 0.003
+    assert calibration_error(p, is_ko, np.ones(len(p))) > 0.1
 
 
 @given(seed=st.integers(0, 200), n=st.integers(1, 90), bins=st.integers(1, 20))
 def test_ece_is_the_slow_sum_over_bins_of_equal_mass(seed, n, bins):
     rng = np.random.default_rng(seed)
-    p, is_ko = rng.random(n), rng.random(n) < 0.4
-    order = sorted(range(n), key=lambda i: p[i])
-    number = min(bins, n)
-    sizes = [n // number + (i < n % number) for i in range(number)]
-    total, start = 0.0, 0
-    for size in sizes:
-        rows = order[start : start + size]
-        gap = sum(is_ko[i] for i in rows) / size - sum(p[i] for i in rows) / size
-        total += size / n * abs(gap)
-        start += size
-    assert calibration_error(p, is_ko, bins) == pytest.approx(total)
-    assert reliability(p, is_ko, bins).count.sum() == n
+    p, is_ko, weight = rng.random(n), rng.random(n) < 0.4, rng.uniform(0.2, 2, n)
+    members: dict[int, list[int]] = {}
+    passed = 0.0
+    for i in sorted(range(n), key=lambda i: p[i]):
+        middle = (passed + weight[i] / 2) / weight.sum()
+        members.setdefault(min(int(bins * middle), bins - 1), []).append(i)
+        passed += weight[i]
+    total = sum(
+        abs(sum(weight[i] * (is_ko[i] - p[i]) for i in rows)) / weight.sum()
+        for rows in members.values()
+    )
+    assert calibration_error(p, is_ko, weight, bins) == pytest.approx(total)
+    assert reliability(p, is_ko, weight, bins).mass.sum() == pytest.approx(1.0)
 
 
 def test_labels_of_another_length_are_refused():
-    with pytest.raises(ShapeError, match="2 probabilities"):
-        reliability(np.zeros(3), np.zeros(2, bool))
+    with pytest.raises(ShapeError, match="2 probabilities, but got 3"):
+        reliability(np.zeros(3), np.zeros(2, bool), np.ones(2))
 
 
 def test_entropy_is_the_articles():
@@ -75,26 +91,27 @@ def test_risk_over_coverage_is_the_slow_loop(seed, n):
     for k in range(1, n + 1):
         wrong = [(p[i] > 0.5) != is_ko[i] for i in order[:k]]
         risks.append(sum(wrong) / k)
-    coverage, risk = risk_coverage(p, is_ko)
+    coverage, risk = risk_coverage(p, is_ko, np.ones(n))
     assert coverage == pytest.approx(np.arange(1, n + 1) / n)
     assert risk == pytest.approx(risks)
-    assert aurc(p, is_ko) == pytest.approx(np.mean(risks))
+    assert aurc(p, is_ko, np.ones(n)) == pytest.approx(np.mean(risks))
 
 
 def test_abstention_keeps_the_wanted_risk_and_decides_as_much_as_it_can():
     rng = np.random.default_rng(2)
     p = rng.beta(0.4, 0.4, 20_000)
     is_ko = rng.random(len(p)) < p
-    limit = abstention_threshold(p, is_ko, 0.02)
-    coverage, risk = decided(p, is_ko, limit)
+    even = np.ones(len(p))
+    limit = abstention_threshold(p, is_ko, even, 0.02)
+    coverage, risk = decided(p, is_ko, even, limit)
     assert risk <= 0.02
     assert coverage > 0.2
-    more, worse = decided(p, is_ko, limit + 0.02)
+    more, worse = decided(p, is_ko, even, limit + 0.02)
     assert more > coverage
     assert worse > 0.02
-    assert decided(p, is_ko, 1.0) == (1.0, pytest.approx(np.mean((p > 0.5) != is_ko)))
-    assert abstention_threshold(np.array([0.9, 0.8]), np.array([False, False]), 0.1) == -1.0
-    assert decided(p, is_ko, -1.0) == (0.0, 0.0)
+    assert decided(p, is_ko, even, 1.0) == (1.0, pytest.approx(np.mean((p > 0.5) != is_ko)))
+    assert abstention_threshold(np.array([0.9, 0.8]), np.zeros(2, bool), np.ones(2), 0.1) == -1.0
+    assert decided(p, is_ko, even, -1.0) == (0.0, 0.0)
 
 
 def test_oddness_ranks_the_unsure_and_the_faint_as_odd():
