@@ -7,7 +7,7 @@ asked, 1 a failed run, 2 bad use.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -131,12 +131,10 @@ def _require_kinds(kinds: list[str], models: str) -> None:
 def _grow(params: GrowParams, as_json: bool) -> None:
     """Run the flow and say what came of it."""
     quiet_prefect()
-    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-
     from flows.grow_pool import grow_pool
+    from tasks.stage import threads
 
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=params.workers)
-    result = grow_pool.with_options(task_runner=runner)(params)
+    result = grow_pool.with_options(task_runner=threads(params.workers))(params)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

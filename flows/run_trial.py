@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from prefect import flow, unmapped
 
 from flows.grow_pool import grow_pool
-from tasks.dataset import growth_of, open_dataset
+from tasks.dataset import growth_of, open_dataset, prompts_of
 from tasks.domain.mix import recommended_share
 from tasks.domain.perturbation import SEVERITIES
 from tasks.domain.records import Bead, Ref, Refusal, RunContext
 from tasks.domain.rounds import batches
 from tasks.domain.splits import Division
 from tasks.domain.trial_parameters import TrialParams
-from tasks.domain.trial_records import ScoredSet, Trained, Training, TrialResult, ViewedImage
+from tasks.domain.trial_records import Place, ScoredSet, Trained, Training, TrialResult, ViewedImage
 from tasks.evaluate import EvaluationRules, evaluate_arm, price_share
 from tasks.frame import frame_batch
 from tasks.ingest import ingest_batch
@@ -21,6 +21,7 @@ from tasks.prepare import prepare_trial
 from tasks.publish_trial import publish_trial
 from tasks.score import score_detector
 from tasks.segment import segment_batch
+from tasks.stage import threads
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.train import train_detector
@@ -56,12 +57,15 @@ def run_trial(params: TrialParams) -> TrialResult:
     started = time.time()
     division, refused = open_dataset(params)
     if Archive(params.pool).latest() is None:
-        grow_pool(growth_of(params, division))
+        grow = grow_pool.with_options(task_runner=threads(params.workers))
+        grow(growth_of(params, division, prompts_of(params, division)))
     context = prepare_trial(params)
     pool, champion = pool_images(params)
     images = _read_images(params, context, division, refused)
-    images = _without_leaks(params, context, images, pool)
-    views = _cut_views(params, context, images, pool, champion)
+    known = structure_sources(pool.selection("sources"), context)
+    images = _without_leaks(params, context, images, known)
+    places = images.places(known, ContentStore(context.store_uri))
+    views = _cut_views(params, context, images, places, pool, champion)
     rules = rules_of(params, division.prevalence)
     mix = _find_mix(params, context, views, rules)
     arms = _compare_arms(params, context, views, rules, mix)
@@ -88,13 +92,13 @@ def _read_images(
 
 
 def _without_leaks(
-    params: TrialParams, context: RunContext, images: TrialImages, pool: PoolRows
+    params: TrialParams, context: RunContext, images: TrialImages, known: Ref
 ) -> TrialImages:
     """The images, once no test image is known to the pool, its calibration or the training."""
     structures = structure_batch.map(
-        batches(images.everything(), params.batch_size), context=unmapped(context)
+        batches([one.source for one in images.everything()], params.batch_size),
+        context=unmapped(context),
     )
-    known = structure_sources(pool.selection("sources"), context)
     store = ContentStore(context.store_uri)
     return images.without_leaks(structures.result(), known, store, params)
 
@@ -103,6 +107,7 @@ def _cut_views(
     params: TrialParams,
     context: RunContext,
     images: TrialImages,
+    places: dict[str, Place],
     pool: PoolRows,
     champion: PoolRows | None,
 ) -> TrialViews:
@@ -119,7 +124,7 @@ def _cut_views(
         return view_pool_batch.map(
             unmapped(rows.selection(table)),
             batches(rows.ids[table], params.batch_size),
-            places=unmapped(images.places()),
+            places=unmapped(places),
             hw_px=unmapped(hw_px),
             context=unmapped(context),
         ).result()

@@ -105,19 +105,32 @@ def nightly(
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
-    """Grow to the recommended mix, try the new version, and promote it if it is not worse."""
+    """Grow to the recommended mix, try the new version, and promote it if it is not worse.
+
+    Everything else is as in the pool's last trial of this dataset.
+    """
     quiet_prefect()
     from flows.nightly import nightly as run
+    from tasks.stage import threads
 
-    params = TrialParams.model_validate(
+    params = _nights_trial(dataset, pool, quick, models, surface)
+    params = params.model_copy(update={"margin": margin, "report": report})
+    runner = threads(params.workers)
+    _show(run.with_options(task_runner=runner)(NightlyParams(trial=params)), as_json)
+
+
+def _nights_trial(dataset: str, pool: str, quick: bool, models: str, surface: str) -> TrialParams:
+    """The settings of the pool's last trial of this dataset; the defaults where there is none."""
+    from tasks.store.trials import Trials
+
+    if (last := Trials(pool).last(dataset)) is not None:
+        return TrialParams.model_validate_json(last["params"])
+    return TrialParams.model_validate(
         {
             **(QUICK if quick else {}), "dataset": dataset, "pool": pool, "models": models,
             "segment": {"surface": surface, "points_per_side": 8},
-            "margin": margin, "promote": True, "report": report,
         }
     )  # fmt: skip
-    result = run.with_options(task_runner=_runner(params))(NightlyParams(trial=params))
-    _show(result, as_json)
 
 
 def trials(pool: PoolUri, as_json: AsJson = False) -> None:
@@ -135,7 +148,7 @@ def trials(pool: PoolUri, as_json: AsJson = False) -> None:
     for row in rows:
         sys.stdout.write(
             f"{row['created_at']}  {row['version']:<5} share {row['recommended_share']:.0%}  "
-            f"{row['reason']}\n"
+            f"{'promoted: ' if row['is_promoted'] else ''}{row['reason']}\n"
         )
 
 
@@ -175,15 +188,9 @@ def _run(params: TrialParams) -> TrialResult:
     """The trial's flow on this machine."""
     quiet_prefect()
     from flows.run_trial import run_trial
+    from tasks.stage import threads
 
-    return run_trial.with_options(task_runner=_runner(params))(params)
-
-
-def _runner(params: TrialParams) -> Any:
-    """As many tasks at once as the parameters say."""
-    from prefect.task_runners import ThreadPoolTaskRunner
-
-    return ThreadPoolTaskRunner(max_workers=params.workers)
+    return run_trial.with_options(task_runner=threads(params.workers))(params)
 
 
 def _show(result: TrialResult, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Dataset: a trial's images divided by group, and what a pool may be grown from."""
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.domain.errors import BadInput, BadParameters
+from tasks.domain.errors import BadInput
 from tasks.domain.mix import targets
 from tasks.domain.parameters import GrowParams, PromptSpec
 from tasks.domain.records import Refusal, SourceFile
@@ -32,57 +33,55 @@ def open_dataset(params: TrialParams) -> tuple[Division, list[Refusal]]:
     return divided(files, params.split, params.folds, params.max_images), refused
 
 
-def growth_of(params: TrialParams, division: Division) -> GrowParams:
-    """What to grow from the training part alone: its manifest is written beside the pool.
+def growth_of(
+    params: TrialParams, division: Division, prompts: tuple[PromptSpec, ...]
+) -> GrowParams:
+    """What to grow from the training part alone; its manifest is written beside the pool.
 
-    Raises:
-        BadInput: no prompt is given, and no kind of the training part is one that poolstar has a
-            prompt for.
-        BadParameters: the pool is remote, so that no manifest can lie beside it.
+    A remote pool's manifest lies in the user's cache.
     """
-    if "://" in params.pool:
-        raise BadParameters(
-            f"Expected a pool that exists, or a local one to grow, but {params.pool!r} is remote "
-            "and empty; grow it first"
-        )
     manifest = Path(f"{params.pool.rstrip('/')}.training.csv")
+    if "://" in params.pool:
+        name = hashlib.sha256(params.pool.encode()).hexdigest()[:16]
+        manifest = Path.home() / ".cache" / "poolstar" / f"{name}.training.csv"
     write_whole(manifest, _manifest(_grown_from(division.train, params), division).encode())
     return GrowParams(
-        images=str(manifest), pool=params.pool, prompts=prompts_of(params, division),
-        models=params.models, run_seed=params.run_seed, placebo_share=params.grow.placebo_share,
+        images=str(manifest), pool=params.pool, prompts=prompts, models=params.models,
+        run_seed=params.run_seed, placebo_share=params.grow.placebo_share,
         max_rounds=params.grow.max_rounds, device=params.device, store=params.store,
-        ingest=params.ingest, segment=params.segment,
+        workers=params.workers, ingest=params.ingest, segment=params.segment,
     )  # fmt: skip
 
 
 def nights_growth(params: NightlyParams) -> GrowParams | None:
     """What to grow tonight, so that the pool is of the size that its last trial recommends.
 
-    The share recommended last is that of the images too (article 3.4): s of real and synthetic
-    ones together. Without a trial, or where it recommended none, the default share holds. None
-    when nothing is missing.
+    The share recommended by the last trial of this dataset is that of the images too (article
+    3.4): s of real and synthetic ones together; the default share where there was no trial yet.
+    None when nothing is missing, or when the last trial recommends no synthetic images at all.
 
     Raises:
-        BadInput, BadParameters: as `open_dataset` and `growth_of`.
+        BadInput, BadParameters: as `open_dataset` and `prompts_of`.
     """
-    division, _ = open_dataset(params.trial)
-    archive = Archive(params.trial.pool)
-    trials = Trials(params.trial.pool).rows()
-    share = (trials[-1]["recommended_share"] if trials else 0) or params.trial.mix.default_share
+    trial = params.trial
+    division, _ = open_dataset(trial)
+    archive, last = Archive(trial.pool), Trials(trial.pool).last(trial.dataset)
+    share = trial.mix.default_share if last is None else float(last["recommended_share"])
     version = archive.latest()
     rows = [] if version is None else archive.labels("pool", version)
     held = Counter(row["kind"] for row in rows if not row["is_placebo"])
-    growth = growth_of(params.trial, division)
-    wanted = targets(share, len(division.train), held, [one.kind for one in growth.prompts])
-    if not wanted:
-        return None
+    known = prompts_of(trial, division)
+    wanted = targets(share, len(division.train), held, [one.kind for one in known])
     prompts = tuple(
         one.model_copy(update={"target": min(wanted[one.kind], params.max_target)})
-        for one in growth.prompts
+        for one in known
         if one.kind in wanted
     )
-    seed = params.trial.run_seed + len(archive.versions())  # another night, other edits
-    return growth.model_copy(update={"prompts": prompts, "run_seed": seed})
+    if not prompts:
+        return None
+    growth = growth_of(trial, division, prompts)
+    seed = trial.run_seed + len(archive.versions())  # another night, other edits
+    return growth.model_copy(update={"run_seed": seed})
 
 
 def prompts_of(params: TrialParams, division: Division) -> tuple[PromptSpec, ...]:

@@ -48,7 +48,7 @@ def publish_trial(
     comparisons = _comparisons(arms, store)
     verdict = _promotion(params, pool, champion, mix, figures, comparisons)
     result = TrialResult(
-        trial_id=_trial_id(params, images, pool, champion, context),
+        trial_id=_trial_id(params, pool, champion, arms),
         pool=params.pool,
         version=pool.version,
         champion=champion.version if champion else None,
@@ -123,18 +123,13 @@ def _promotion(
 
 
 def _trial_id(
-    params: TrialParams,
-    images: TrialImages,
-    pool: PoolRows,
-    champion: PoolRows | None,
-    context: RunContext,
+    params: TrialParams, pool: PoolRows, champion: PoolRows | None, arms: Sequence[ArmRun]
 ) -> str:
-    """Equal for equal images, versions, models and parameters, wherever they lie."""
+    """Equal for equal parameters, versions and figures, wherever images and pool lie."""
     return content_id(
         params.model_dump_json(exclude=NOT_IN_IDENTITY),
-        sorted((one.source.id, one.source.label, one.fold) for one in images.train),
-        sorted((one.source.id, one.source.label) for one in images.test),
-        pool.manifests, champion.manifests if champion else {}, context.models_fingerprint,
+        pool.version, pool.manifests, champion.manifests if champion else {},
+        sorted((arm.name, arm.evaluation.draws.sha256) for arm in arms),
     )  # fmt: skip
 
 
@@ -166,7 +161,7 @@ def _skipped(params: TrialParams, arms: Sequence[ArmRun]) -> dict[str, str]:
     """Arms that were asked for and could not be run."""
     run = {arm.name for arm in arms}
     return {
-        ARM_NAMES[arm]: "no training defect has a mask to copy it by"
+        ARM_NAMES[arm]: "too few training defects have a mask to copy them by"
         for arm in params.arms
         if arm not in run
     }
@@ -174,22 +169,19 @@ def _skipped(params: TrialParams, arms: Sequence[ArmRun]) -> dict[str, str]:
 
 def _record(params: TrialParams, result: TrialResult) -> None:
     """The trial in the pool's table, and the champion's tag where it is due."""
-    ledger = Trials(params.pool)
     verdict = result.promotion
-    is_promoted = bool(params.promote and verdict and verdict.is_promoted)
-    if is_promoted:
-        ledger.promote(result.version)
-    ledger.record(
+    is_promoted = bool(verdict and verdict.is_due) if params.promote else None
+    Trials(params.pool).record(
         TrialRow(
             trial_id=result.trial_id,
             version=result.version,
             dataset=params.dataset,
             recommended_share=result.recommended_share,
-            is_promoted=is_promoted if params.promote else None,
+            is_promoted=is_promoted,
             reason=verdict.reason if verdict else "the arm `filtered` was not run",
             params=params.model_dump_json(),
             result=result.model_dump_json(),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
     )
 

@@ -10,6 +10,7 @@ from prefect import Task, task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
@@ -83,3 +84,8 @@ def stage(
         )(function)
 
     return decorate
+
+
+def threads(workers: int) -> TaskRunner[Any]:
+    """A runner of so many tasks at once on this machine; a subflow has its own."""
+    return ThreadPoolTaskRunner(max_workers=workers)

@@ -1,7 +1,8 @@
 """The real images of a trial: read, framed, in their parts, and guarded against leaks."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class TrialImages:
     ood: dict[str, list[ViewedImage]]
     refusals: list[Refusal]
     without_bead: int
+    group_of_uri: dict[str, str]
+    fold_of_group: dict[str, int]
     dropped: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -59,6 +62,7 @@ class TrialImages:
                     source=source, frame=framed.get(source.id, typical),
                     group=division.groups[file.name],
                     fold=division.fold.get(file.name, NO_FOLD), mask_path=file.mask,
+                    mask_modified_ns=Path(file.mask).stat().st_mtime_ns if file.mask else 0,
                 )  # fmt: skip
             return list(distinct.values())
 
@@ -72,6 +76,11 @@ class TrialImages:
             },
             refusals=refusals,
             without_bead=sum(1 for source in sources.values() if source.id not in framed),
+            group_of_uri={
+                Path(path).resolve().as_uri(): group
+                for path, group in division.group_of_path.items()
+            },
+            fold_of_group={division.groups[name]: at for name, at in division.fold.items()},
         )
         images._require_both()
         return images
@@ -80,9 +89,27 @@ class TrialImages:
         """All images of all parts."""
         return [*self.train, *self.test, *(one for part in self.ood.values() for one in part)]
 
-    def places(self) -> dict[str, Place]:
-        """Group and fold of each training image, by source id."""
-        return {one.source.id: Place(group=one.group, fold=one.fold) for one in self.train}
+    def places(self, known: Ref, store: ContentStore) -> dict[str, Place]:
+        """Group and fold of the pool's sources, by id, as far as the dataset lists them.
+
+        Args:
+            known: `id` and `uri` of the pool's sources.
+        """
+        sources = store.get_arrays(known)
+        groups = self._groups_of(sources["id"].tolist(), sources["uri"].tolist())
+        return {
+            one: Place(group=group, fold=self.fold_of_group.get(group, NO_FOLD))
+            for one, group in groups.items()
+        }
+
+    def _groups_of(self, ids: Sequence[str], uris: Sequence[str]) -> dict[str, str]:
+        """The groups of images by id: by their bytes, else by where they lie."""
+        by_id = {image.source.id: image.group for image in self.everything()}
+        return {
+            one: by_id.get(one) or self.group_of_uri[uri]
+            for one, uri in zip(ids, uris, strict=True)
+            if one in by_id or uri in self.group_of_uri
+        }
 
     def without_leaks(
         self,
@@ -91,14 +118,14 @@ class TrialImages:
         store: ContentStore,
         params: TrialParams,
     ) -> "TrialImages":
-        """The images less the test's leaks, where they may be dropped.
+        """The images less the leaks of test and OOD, where they may be dropped.
 
         Args:
             structures: fine structure of `everything()`, batch by batch.
             known: `id` and fine structure of the pool's sources.
 
         Raises:
-            BadInput: naming each test image that the pool or the training has seen.
+            BadInput: naming each held-out image that the pool or the training has seen.
         """
         everything = self.everything()
         fine = np.concatenate([store.get_arrays(ref)["structure"] for ref in structures])
@@ -110,12 +137,14 @@ class TrialImages:
             for one in sources["id"].tolist()
         }
         seen = {**in_pool, **names}
-        groups = {by_id[one].group: name for one, name in seen.items() if one in by_id}
+        of_pool = self._groups_of(sources["id"].tolist(), sources["uri"].tolist())
+        groups = {group: in_pool[one] for one, group in of_pool.items()}
+        groups |= {image.group: names[image.source.id] for image in self.train}
         rows = len(self.train)
-        test_fine = fine[rows : rows + len(self.test)]
+        held_out = everything[rows:]
         found = leaks(
-            [(image.source.name, image.source.id, image.group) for image in self.test],
-            test_fine,
+            [(image.source.name, image.source.id, image.group) for image in held_out],
+            fine[rows:],
             Seen(
                 sources=seen,
                 groups=groups,
@@ -127,9 +156,11 @@ class TrialImages:
         if params.split.leaks == "refuse":
             require_no_leaks(found)
         kept = [image for image in self.test if image.source.name not in found]
-        clean = TrialImages(
-            self.train, kept, self.ood, self.refusals, self.without_bead, dropped=found
-        )
+        beyond = {
+            name: [image for image in part if image.source.name not in found]
+            for name, part in self.ood.items()
+        }
+        clean = replace(self, test=kept, ood=beyond, dropped=found)
         clean._require_both()
         return clean
 

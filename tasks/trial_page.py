@@ -84,7 +84,7 @@ def verdicts(result: TrialResult) -> list[tuple[str, str, str]]:
     for measure, claim, sense in (
         ("recall", "more defects found", 1),
         ("cost", "errors cost less", -1),
-        ("ece", "probabilities no worse", -1),
+        ("ece", "better calibrated", -1),
         ("robust_recall", "steadier under perturbation", 1),
     ):
         if (gain := filtered.difference.get(measure)) is not None:

@@ -188,7 +188,7 @@ def planned_arms(
     share = mix.share or params.mix.default_share
     planned = []
     for arm in params.arms:
-        if arm == "copy_paste" and not has_masks(views.real, store):
+        if arm == "copy_paste" and not has_masks(views.real, params.folds, store):
             continue
         runs = trainings(arm, share, views.real, views.synthetic_of(arm), params)
         planned.append(PlannedArm(name=arm, share=runs[0].share, trainings=tuple(runs)))
@@ -214,6 +214,10 @@ def intervals(store: ContentStore, draws: Ref, values: dict[str, float]) -> dict
     return {name: estimate(value, arrays[f"draws.{name}"]) for name, value in values.items()}
 
 
-def has_masks(real: Sequence[Ref], store: ContentStore) -> bool:
-    """Whether any training defect has a mask, for copy-paste."""
-    return any(bool(store.get_arrays(ref)["defect"].any()) for ref in real)
+def has_masks(real: Sequence[Ref], folds: int, store: ContentStore) -> bool:
+    """Whether outside every fold some training defect has a mask, for copy-paste."""
+    masked = set()
+    for ref in real:
+        arrays = store.get_arrays(ref)
+        masked |= set(arrays["fold"][arrays["defect"].any(axis=(1, 2))].tolist())
+    return all(masked - {fold} for fold in range(folds))

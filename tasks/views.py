@@ -17,7 +17,7 @@ from tasks.domain.images import display_range, display_rgb
 from tasks.domain.leakage import SIDE_PX, fine_structure
 from tasks.domain.perturbation import SEVERITIES, perturbed
 from tasks.domain.planning import seed_for
-from tasks.domain.records import Ref, RunContext
+from tasks.domain.records import Ref, RunContext, Source
 from tasks.domain.trial_records import NO_FOLD, Place, PoolSelection, ViewedImage
 from tasks.domain.view import WHOLE, cut_view, frame_of
 from tasks.sources import UNBOUNDED, source_view
@@ -29,24 +29,25 @@ from tasks.store.images import decoded_mask, decoded_pixels, decoded_png
 Arrays = dict[str, NDArray[Any]]
 
 
-@stage(version=1, run_name="structure {images[0].source.name} +")
-def structure_batch(images: Sequence[ViewedImage], context: RunContext) -> Ref:
+@stage(version=1, run_name="structure {sources[0].name} +")
+def structure_batch(sources: Sequence[Source], context: RunContext) -> Ref:
     """Fine structure of each image, for the leakage guard: `structure` (n, d)."""
     store = ContentStore(context.store_uri)
-    rows = [fine_structure(source_view(store, image.source)) for image in images]
+    rows = [fine_structure(source_view(store, source)) for source in sources]
     return store.put_arrays({"structure": np.stack(rows)})
 
 
 @stage(version=1, run_name="structure {selection.table} {selection.version}")
 def structure_sources(selection: PoolSelection, context: RunContext) -> Ref:
-    """Fine structure of the real images that fed a pool: `id` (n,) and `structure` (n, d)."""
+    """Fine structure of the real images that fed a pool: `id`, `uri` (n,), `structure` (n, d)."""
     store = ContentStore(context.store_uri)
     rows = Archive(selection.pool).sources(selection.version)
     fine = np.zeros((len(rows), SIDE_PX**2), dtype=np.float32)
     for index, row in enumerate(rows):
         pixels = decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
         fine[index] = fine_structure(display_rgb(pixels, display_range(pixels)))
-    return store.put_arrays({"id": np.array([row["id"] for row in rows]), "structure": fine})
+    names = {name: np.array([row[name] for row in rows]) for name in ("id", "uri")}
+    return store.put_arrays({**names, "structure": fine})
 
 
 @stage(version=1, run_name="view {images[0].source.name} +")

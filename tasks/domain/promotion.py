@@ -9,10 +9,10 @@ from tasks.domain.records import Record
 
 
 class Promotion(Record):
-    """Whether a version becomes champion, and why or why not."""
+    """Whether a version may become champion, and why or why not."""
 
     version: str
-    is_promoted: bool
+    is_due: bool
     reason: str
 
 
@@ -37,21 +37,21 @@ def promotion(
     if share == 0:
         return Promotion(
             version=version,
-            is_promoted=False,
+            is_due=False,
             reason="held: validation recommends no synthetic images at all",
         )
     for name, gain in (("real", against_real), (f"champion {champion}", against_champion)):
         if gain is not None and not gain.low >= -margin:
             return Promotion(
                 version=version,
-                is_promoted=False,
+                is_due=False,
                 reason=f"held: recall against {name} {_text(gain)} may be worse by more than "
                 f"{margin:.3f}",
             )
     reason = f"recall against real {_text(against_real)}"
     if against_champion is not None:
         reason += f", against champion {champion} {_text(against_champion)}"
-    return Promotion(version=version, is_promoted=True, reason=f"promoted: {reason}")
+    return Promotion(version=version, is_due=True, reason=f"not worse: {reason}")
 
 
 def _text(gain: Estimate) -> str:

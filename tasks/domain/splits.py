@@ -25,7 +25,8 @@ OOD = "ood:"
 class Division(Record):
     """The images of a dataset by name: training with its folds, test, and out of distribution.
 
-    `groups` gives each image's group, `fold` each training image's fold, `prevalence` the training
+    `groups` gives each image's group by name, `group_of_path` that of every listed file, whether it
+    takes part or not, `fold` each training image's fold, `prevalence` the training
     part's share of KO images before it was thinned, `note` how the split was made.
     """
 
@@ -33,6 +34,7 @@ class Division(Record):
     test: tuple[SourceFile, ...]
     ood: tuple[SourceFile, ...]
     groups: dict[str, str]
+    group_of_path: dict[str, str]
     fold: dict[str, int]
     prevalence: float
     note: str
@@ -57,6 +59,7 @@ def divided(
         BadParameters: the pattern for groups is not a regular expression with one group.
     """
     groups = {file.name: group_of(file, params.group_pattern) for file in files}
+    paths = {file.path: groups[file.name] for file in files}
     ood = tuple(file for file in files if file.split.startswith(OOD))
     own = [file for file in files if not file.split.startswith(OOD)]
     if _uses_given(own, params):
@@ -74,8 +77,10 @@ def divided(
     _require_both(train, "training")
     _require_both(test, "test")
     fold = _folds(train, groups, folds, params.seed)
-    return Division(train=tuple(train), test=tuple(test), ood=ood, groups=groups, fold=fold,
-                    prevalence=prevalence, note=note)  # fmt: skip
+    return Division(
+        train=tuple(train), test=tuple(test), ood=ood, groups=groups, group_of_path=paths,
+        fold=fold, prevalence=prevalence, note=note,
+    )  # fmt: skip
 
 
 def group_of(file: SourceFile, pattern: str | None) -> str:

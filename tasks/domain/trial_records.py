@@ -12,13 +12,17 @@ NO_FOLD = -1
 
 
 class ViewedImage(Record):
-    """A real image with what the trial knows of it; fold -1 stands for `in no fold`."""
+    """A real image with what the trial knows of it; fold -1 stands for `in no fold`.
+
+    The mask's time of change stands for its content in cache keys.
+    """
 
     source: Source
     frame: Frame
     group: str
     fold: int
     mask_path: str | None = None
+    mask_modified_ns: int = 0
 
 
 class Place(Record):
@@ -40,7 +44,7 @@ class PoolSelection(Record):
 class Training(Record):
     """One training: an arm at a share with a seed; views by reference.
 
-    `synthetic` is empty for arms without; `hw_px` is the view's height and width.
+    `synthetic` is empty for arms without; `along_only`: a copied defect keeps its row.
     """
 
     arm: Arm

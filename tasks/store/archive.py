@@ -31,7 +31,7 @@ from tasks.store.rows import (
     pool_schema,
     row_digest,
 )
-from tasks.store.tables import TABLES, WRITE_BATCH, PoolTables
+from tasks.store.tables import CHAMPION, TABLES, WRITE_BATCH, PoolTables
 
 HEAVY = frozenset(
     {"image", "mask", "bead_mask", "embedding", "embedding_image", "models", "digest"}
@@ -260,4 +260,7 @@ class Archive(PoolTables):
             if table.version != tags[version]:
                 table.checkout(tags[version])
                 table.restore()
-                table.tags.update(version, table.version)
+                was, now = tags[version], table.version
+                table.tags.update(version, now)
+                if table.tags.list().get(CHAMPION, {}).get("version") == was:
+                    table.tags.update(CHAMPION, now)

@@ -96,12 +96,14 @@ def _split_of(name: str) -> tuple[str, list[str]]:
 
 
 def _label_of(parts: list[str], split: str) -> tuple[str, str]:
-    """OK/KO and the kind, from the folders of a path."""
-    head = parts[0].lower() if len(parts) > 1 else "ok"
+    """OK/KO and the kind, from the folders of a path; ImageRefused where they do not say."""
+    head = parts[0].lower() if len(parts) > 1 or split.startswith(OOD) else "ok"
     if head in {"ok", "good"}:
         return "OK", SOUND
     if head == "ko":
         return "KO", parts[1] if len(parts) > 2 else UNNAMED_KIND
+    if split.startswith(OOD):
+        raise ImageRefused("expected ok/ or ko/<kind>/ below ood/<name>/")
     return ("KO", parts[0]) if split in {"train", "test"} else ("OK", SOUND)
 
 

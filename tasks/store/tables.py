@@ -17,6 +17,7 @@ from tasks.store.rows import manifest_of
 
 T = TypeVar("T")
 TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
+CHAMPION = "champion"
 WRITE_BATCH = 64
 LOCK_TIMEOUT_S = 600.0
 

@@ -11,7 +11,7 @@ def gain(value: float, half: float) -> Estimate:
 
 
 @pytest.mark.parametrize(
-    ("real", "champion", "share", "is_promoted"),
+    ("real", "champion", "share", "is_due"),
     [
         (gain(0.1, 0.05), None, 0.15, True),
         (gain(0.0, 0.01), None, 0.15, True),
@@ -22,10 +22,10 @@ def gain(value: float, half: float) -> Estimate:
         (gain(float("nan"), 0.0), None, 0.15, False),
     ],
 )
-def test_the_lower_bound_decides(real, champion, share, is_promoted):
+def test_the_lower_bound_decides(real, champion, share, is_due):
     verdict = promotion("v2", share, real, champion, "v1" if champion else None, 0.02)
-    assert verdict.is_promoted is is_promoted
-    assert verdict.reason.startswith("promoted" if is_promoted else "held")
+    assert verdict.is_due is is_due
+    assert verdict.reason.startswith("not worse" if is_due else "held")
 
 
 def test_the_reason_names_who_it_may_be_worse_than():

@@ -38,7 +38,7 @@ def test_a_new_split_cuts_no_group_and_has_both_classes_and_all_kinds(seed, shar
 
 
 def test_folds_cut_no_group_and_cover_the_training_part():
-    division = divided(plant(), SplitParams(folds=4))
+    division = divided(plant(80, 48), SplitParams(), 4)
     assert set(division.fold) == {one.name for one in division.train}
     assert set(division.fold.values()) == {0, 1, 2, 3}
     of_group = {}

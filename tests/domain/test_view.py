@@ -56,7 +56,10 @@ def test_a_frame_at_scale_one_returns_the_pixels_themselves():
 
 def test_the_typical_frame_is_the_median_and_an_empty_mask_has_none():
     frames = [Frame(x=v, y=v, length=v, width=v, angle_deg=v) for v in (0.1, 0.2, 0.9)]
-    assert typical_frame(frames) == frames[1]
+    found = typical_frame(frames)
+    assert (found.x, found.y, found.length, found.width) == (0.2, 0.2, 0.2, 0.2)
+    upright = [Frame(x=0, y=0, length=1, width=1, angle_deg=v) for v in (89.0, -89.0)]
+    assert abs(typical_frame(upright).angle_deg) == pytest.approx(90)
     assert typical_frame([]) == WHOLE
     with pytest.raises(BadInput, match="empty"):
         frame_of(np.zeros((10, 10), bool))

@@ -87,14 +87,13 @@ def test_trials_of_a_pool_are_listed_with_the_champion(monkeypatch, capsys, tmp_
     Trials(pool).record(
         TrialRow(
             trial_id="t", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
-            reason="promoted: recall against real +0.1", params="{}", result="{}",
+            reason="not worse: recall against real +0.1", params="{}", result="{}",
             created_at="2026-11-23T00:00:00+00:00",
         )
     )  # fmt: skip
-    Trials(pool).promote("v1")
     status, out, _ = run(monkeypatch, capsys, "trials", "--pool", pool)
     assert status == 0
     assert "champion: v1" in out
-    assert "share 15%  promoted: recall against real +0.1" in out
+    assert "share 15%  promoted: not worse: recall against real +0.1" in out
     status, out, _ = run(monkeypatch, capsys, "trials", "--pool", pool, "--json")
     assert json.loads(out)["trials"][0]["trial_id"] == "t"

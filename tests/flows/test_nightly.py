@@ -25,7 +25,7 @@ def test_a_night_holds_what_may_be_worse_and_promotes_what_is_within_the_margin(
     strict = nightly(NightlyParams(trial=trial.model_copy(update={"margin": 0.0})))
     ledger = Trials(trial.pool)
     assert strict.promotion is not None
-    assert not strict.promotion.is_promoted
+    assert not strict.promotion.is_due
     assert strict.promotion.reason.startswith("held")
     assert ledger.champion() is None
     lenient = nightly(NightlyParams(trial=trial.model_copy(update={"margin": 1.0})))

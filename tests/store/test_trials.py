@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import lancedb
 import pytest
 from landed import columns, land
 
@@ -32,23 +33,46 @@ def test_a_pool_without_trials_has_none_and_a_trial_is_kept_once(pool, tmp_path)
     ledger.record(ROW)
     ledger.record(replace(ROW, reason="again"))
     assert [(row["trial_id"], row["reason"]) for row in ledger.rows()] == [
-        ("a", "promoted"), ("b", "promoted"),
+        ("a", "again"), ("b", "promoted"),
     ]  # fmt: skip
 
 
-def test_the_champions_tag_moves_and_breaks_nothing(pool):
+def promoted(version: str, day: int) -> TrialRow:
+    when = f"2026-01-{day:02d}T00:00:00+00:00"
+    return replace(ROW, trial_id=f"t{day}", version=version, created_at=when)
+
+
+def test_the_champion_is_the_version_promoted_last_and_breaks_nothing(pool):
     ledger, archive = Trials(pool), Archive(pool)
     assert ledger.champion() is None
-    for version in ("v1", "v2", "v1"):
-        ledger.promote(version)
+    for day, version in enumerate(("v1", "v2", "v1"), start=1):
+        ledger.record(promoted(version, day))
         assert ledger.champion() == version
+    ledger.record(replace(promoted("v2", 9), is_promoted=False))
+    assert ledger.champion() == "v1"
     assert archive.versions() == ["v1", "v2"]
     assert archive.verify("v1").ok
     assert archive.verify("v2").ok
     land(pool, "r3", ["e"], base="v2")
     assert (ledger.champion(), archive.latest()) == ("v1", "v3")
     with pytest.raises(UnknownVersion, match="v9"):
-        ledger.promote("v9")
+        ledger.record(promoted("v9", 11))
+
+
+def test_a_night_that_accepts_nothing_does_not_confuse_the_champion(pool):
+    land(pool, "r3", [], base="v2")
+    Trials(pool).record(promoted("v3", 1))
+    assert Trials(pool).champion() == "v3"
+
+
+def test_the_champions_tag_follows_when_a_killed_writer_is_rolled_back(pool):
+    Trials(pool).record(promoted("v2", 1))
+    table = lancedb.connect(pool).open_table("pool")
+    table.delete("id = 'a'")  # a writer that died before its tag
+    land(pool, "r3", ["e"], base="v2")
+    tags = lancedb.connect(pool).open_table("pool").tags.list()
+    assert tags["champion"]["version"] == tags["v2"]["version"]
+    assert Archive(pool).verify("v2").ok
 
 
 def test_recording_a_trial_makes_no_version_and_no_lock_stays(pool):
