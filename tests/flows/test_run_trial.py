@@ -147,7 +147,7 @@ def rows_of(dataset: Path) -> list[dict]:
             "path": str(path),
             "label": "OK" if "/ok/" in path.as_posix() else "KO",
             "kind": path.parent.name if "/ko/" in path.as_posix() else "",
-            "group": f"{path.parts[-3]}-{path.stem}",
+            "group": path.relative_to(dataset).as_posix(),
             "split": "test" if "/test/" in path.as_posix() else "train",
         }
         for path in sorted(dataset.rglob("*.png"))
