@@ -29,6 +29,7 @@ class RegionStrategy(StrEnum):
     PORES = "pores"
     PATCH = "patch"
     TOE = "toe"
+    LEARNED = "learned"
 
 
 class Stage(StrEnum):
@@ -57,7 +58,7 @@ class SourceFile(Record):
     """A file as listed, before it is read; size and time stand for its content in cache keys.
 
     `split` is empty, `train`, `test` or `ood:<name>`; `group` names the part it shows; `mask` is
-    the path of its defect's mask.
+    the path of its defect's mask, `boxes` its defects' boxes in pixels where there is no mask.
     """
 
     path: str
@@ -69,6 +70,9 @@ class SourceFile(Record):
     split: str = ""
     group: str = ""
     mask: str | None = None
+    boxes: tuple[tuple[int, int, int, int], ...] = Field(
+        (), description="x, y, width, height of each"
+    )
 
 
 class Source(Record):

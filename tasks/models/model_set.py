@@ -12,11 +12,17 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.domain.errors import ModelSetError
+from tasks.domain.leakage import SIDE_PX
+from tasks.domain.lineage import Lineage
+from tasks.domain.shapes import DefectShape
 
 BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
+STRUCTURE = "lineage.safetensors"
 LIBRARIES = ("torch", "diffusers", "transformers", "segment-anything", "open_clip_torch")
 
 
@@ -52,6 +58,12 @@ class ModelSet(BaseModel):
     full_precision: bool = Field(False, description="Compute in float32 even where half is faster")
     trained_on_synthetic: bool = Field(False, description="Fine-tuned on generated images")
     kinds: tuple[str, ...] = Field((), description="Kinds it was trained on; empty: any")
+    prompts: dict[str, str] = Field({}, description="The words it was taught each kind by")
+    sound_prompt: str = Field("sound part", description="The words for a surface without defect")
+    shapes: dict[str, tuple[DefectShape, ...]] = Field(
+        {}, description="Shapes of real defects by kind, for the region strategy `learned`"
+    )
+    lineage: Lineage | None = Field(None, description="What it was adapted from and on")
     defaults: Defaults = Defaults()
     segmenter: Part
     inpainter: Part
@@ -62,6 +74,21 @@ class ModelSet(BaseModel):
     def fingerprint(self) -> str:
         """32 hex digits over the description and all file hashes; equal sets give equal ones."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
+
+    @cached_property
+    def embedder_fingerprint(self) -> str:
+        """32 hex digits over the embedder alone: sets that share it measure alike."""
+        files = {k: v for k, v in self.files.items() if Path(k).is_relative_to(self.embedder.path)}
+        text = self.embedder.model_dump_json() + json.dumps(files, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def structure(self) -> NDArray[np.float32]:
+        """(n, d) fine structure of the lineage's sources, row by row; (0, d) without a lineage."""
+        if self.lineage is None:
+            return np.zeros((0, SIDE_PX**2), dtype=np.float32)
+        from safetensors.numpy import load_file
+
+        return load_file(self.root / STRUCTURE)["structure"].astype(np.float32)
 
     def path_of(self, part: Part) -> Path:
         """Where a part lies on this machine."""
