@@ -72,14 +72,38 @@ def real_vs_synthetic(
         BadInput: a feature is not finite.
         ShapeError: shapes do not match.
     """
+    probability = artifact_probability(
+        features_real, groups_real, features_synth, groups_synth, seed
+    )
+    if isinstance(probability, str):
+        return _empty_report(len(features_synth), probability)
+    is_synth = np.repeat([False, True], [len(features_real), len(features_synth)])
+    low, high = _bootstrap_interval(probability, is_synth, _coded(groups_real, groups_synth), seed)
+    return ArtifactReport(
+        p_synthetic=probability[is_synth].astype(np.float32),
+        auc=float(weighted_auc(probability, is_synth, np.ones((1, len(probability))))[0]),
+        auc_low=low,
+        auc_high=high,
+        folds=min(MAX_FOLDS, _fewest_sources(groups_real, groups_synth)),
+    )
+
+
+def artifact_probability(
+    features_real: FloatArray,
+    groups_real: npt.NDArray[Any],
+    features_synth: FloatArray,
+    groups_synth: npt.NDArray[Any],
+    seed: int,
+) -> _Floats | str:
+    """(n + m,) out-of-fold P(synthetic) of the real rows, then of the edited ones.
+
+    Or the reason why nothing could be learned; arguments and errors as for `real_vs_synthetic`.
+    """
     _require_features(features_real, groups_real, "real")
     _require_features(features_synth, groups_synth, "edited")
-    count = min(len(set(np.asarray(g).tolist())) for g in (groups_real, groups_synth))
+    count = _fewest_sources(groups_real, groups_synth)
     if count < MIN_GROUPS:
-        return _empty_report(
-            len(features_synth),
-            f"Expected {MIN_GROUPS} sources or more among real and edited zones, but got {count}",
-        )
+        return f"Expected {MIN_GROUPS} sources or more among real and edited zones, but got {count}"
     if features_real.shape[1] != features_synth.shape[1]:
         raise ShapeError(
             f"Expected as many features a zone, but got {features_real.shape[1]} real and "
@@ -87,25 +111,11 @@ def real_vs_synthetic(
         )
     features = np.concatenate([features_real, features_synth]).astype(np.float64)
     is_synth = np.repeat([False, True], [len(features_real), len(features_synth)])
-    _, group = np.unique(
-        np.concatenate([np.asarray(groups_real, np.str_), np.asarray(groups_synth, np.str_)]),
-        return_inverse=True,
-    )
-    folds = min(MAX_FOLDS, count)
-    probability = _out_of_fold(features, is_synth, group, folds, seed)
+    group = _coded(groups_real, groups_synth)
+    probability = _out_of_fold(features, is_synth, group, min(MAX_FOLDS, count), seed)
     if probability is None:
-        return _empty_report(
-            len(features_synth), "Expected real and edited zones in every fold, but one lacks them"
-        )
-    weights = np.ones((1, len(group)))
-    low, high = _bootstrap_interval(probability, is_synth, group, seed)
-    return ArtifactReport(
-        p_synthetic=probability[is_synth].astype(np.float32),
-        auc=float(weighted_auc(probability, is_synth, weights)[0]),
-        auc_low=low,
-        auc_high=high,
-        folds=folds,
-    )
+        return "Expected real and edited zones in every fold, but one lacks them"
+    return probability
 
 
 def weighted_auc(
@@ -166,6 +176,17 @@ def honesty_reasons(
             "region is restored, the edit shows no defect"
         )
     return tuple(reasons)
+
+
+def _fewest_sources(*groups: npt.NDArray[Any]) -> int:
+    """Distinct sources on the side that has fewer."""
+    return min(len(set(np.asarray(one).tolist())) for one in groups)
+
+
+def _coded(*groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The sources of all sides, one after the other, as numbers from 0."""
+    names = np.concatenate([np.asarray(one, np.str_) for one in groups])
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
 
 
 def _out_of_fold(
