@@ -6,15 +6,33 @@ asked, 1 a failed run, 2 bad use.
 
 import os
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows import trial_commands
-from flows.terminal import AsJson, Models, PoolUri, print_json, quiet_prefect, said_plainly, say
+from flows.terminal import (
+    AsJson,
+    Models,
+    PoolUri,
+    Surface,
+    SurfaceMask,
+    print_json,
+    quiet_prefect,
+    said_plainly,
+    say,
+    surface_of,
+)
 from tasks.domain.errors import BadInput
-from tasks.domain.parameters import FactoryParams, GrowParams, InpaintParams, PromptSpec
+from tasks.domain.parameters import (
+    FactoryParams,
+    GrowParams,
+    InpaintParams,
+    PromptSpec,
+    SegmentParams,
+)
 
 app = typer.Typer(
     help="Grow POOL★: synthetic weld defects that earn their place.",
@@ -42,15 +60,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """The whole way on the embedded plant: render 104 welds, grow a pool, verify it, report."""
-    from tasks.factory.captions import PROMPTS
     from tasks.factory.render import TRAINED_KINDS
 
     images = Path(out) / "images"
     if not images.exists():
         _factory(FactoryParams(out=str(images)))
-    prompts = tuple(
-        PromptSpec(kind=kind, prompt=PROMPTS[kind], target=target) for kind in TRAINED_KINDS
-    )
+    prompts = tuple(PromptSpec(kind=kind, target=target) for kind in TRAINED_KINDS)
     pool = str(Path(out) / "pool")
     _grow(GrowParams(images=str(images), pool=pool, prompts=prompts), as_json)
 
@@ -81,11 +96,16 @@ def _factory(params: FactoryParams) -> int:
 def grow(
     images: Annotated[str, typer.Argument(help="Folder: flat (all sound), or ok/ and ko/<kind>/.")],
     pool: PoolUri,
-    prompt: Annotated[list[str], typer.Option(help="What to paint; repeat for more.")],
-    kind: Annotated[list[str], typer.Option(help="The kind's name, one a prompt, in order.")],
+    kind: Annotated[list[str], typer.Option(help="A kind of defect to grow; repeat for more.")],
+    prompt: Annotated[
+        list[str],
+        typer.Option(help="What to paint, one a kind, in order; default: the model set's words."),
+    ] = [],  # noqa: B006
     models: Models = "tiny",
     target: Annotated[int, typer.Option(help="Accepted images wanted a prompt.")] = 20,
     strength: Annotated[float | None, typer.Option(help="0-1; default: the model set's.")] = None,
+    surface: Surface = None,
+    mask: SurfaceMask = None,
     seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a task handles.")] = 32,
     rounds: Annotated[int, typer.Option(help="Rounds of reject-and-try-again.")] = 3,
@@ -94,12 +114,14 @@ def grow(
     as_json: AsJson = False,
 ) -> None:
     """Grow a new version of a pool from your own images and prompts."""
-    if len(prompt) != len(kind):
-        raise BadInput(f"Expected one --kind a --prompt, but got {len(kind)} and {len(prompt)}")
+    if prompt and len(prompt) != len(kind):
+        raise BadInput(
+            f"Expected one --kind a --prompt, or no --prompt at all, but got {len(kind)} and "
+            f"{len(prompt)}"
+        )
     _require_kinds(kind, models)
     specs = tuple(
-        PromptSpec(kind=one, prompt=text, target=target)
-        for one, text in zip(kind, prompt, strict=True)
+        PromptSpec(kind=one, prompt=text, target=target) for one, text in zip_longest(kind, prompt)
     )
     params = GrowParams(
         images=images,
@@ -111,6 +133,7 @@ def grow(
         max_rounds=rounds,
         store=store,
         report=report,
+        segment=SegmentParams.model_validate(surface_of(surface, mask)),
         inpaint=InpaintParams(strength=strength),
     )
     _grow(params, as_json)

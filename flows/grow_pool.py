@@ -16,8 +16,9 @@ from tasks.inpaint import inpaint_batch
 from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
+from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
-from tasks.prepare import RunStart, prepare_run, snapshot_pool
+from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
 from tasks.segment import segment_batch
 
@@ -30,6 +31,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
         params: what to grow, from what, how much, and how strictly.
     """
     started = time.time()
+    params = with_words(params, open_model_set(params.models))
     context = prepare_run(params)
     grown = _read_sources(params, context)
     described = describe_batch.map(

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -16,6 +16,16 @@ from tasks.domain.errors import BadInput, PoolstarError
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
 Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model set's folder.")]
+Surface = Annotated[
+    Literal["bead", "whole"] | None,
+    typer.Option(
+        help="What is inspected: bead (found by SAM; default), or whole: all of the image."
+    ),
+]
+SurfaceMask = Annotated[
+    str | None,
+    typer.Option("--mask", help="Mask of what is inspected, one for all images (fixed camera)."),
+]
 
 
 @contextmanager
@@ -34,6 +44,13 @@ def said_plainly() -> Iterator[None]:
     except PoolstarError as exc:
         say(f"poolstar: {exc}")
         sys.exit(1)
+
+
+def surface_of(surface: str | None, mask: str | None) -> dict[str, str | None]:
+    """The fields of SegmentParams that say what is inspected; empty where neither is named."""
+    if surface is None and mask is None:
+        return {}
+    return {"surface": surface or "mask", "mask": mask}
 
 
 def say(text: str) -> None:

@@ -6,9 +6,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.terminal import AsJson, Models, PoolUri, print_json, quiet_prefect, say
+from flows.terminal import (
+    AsJson,
+    Models,
+    PoolUri,
+    Surface,
+    SurfaceMask,
+    print_json,
+    quiet_prefect,
+    say,
+    surface_of,
+)
 from tasks.domain.errors import BadInput
-from tasks.domain.parameters import FactoryParams, PromptSpec
+from tasks.domain.parameters import FactoryParams, PromptSpec, SegmentParams
 from tasks.domain.trial_parameters import (
     DetectorParams,
     GrowthParams,
@@ -36,7 +46,6 @@ Quick = Annotated[bool, typer.Option("--quick", help="Minutes instead of most of
 Report = Annotated[str | None, typer.Option(help="Where the HTML report goes.")]
 Kinds = Annotated[list[str], typer.Option("--kind", help="Kinds to grow, one a prompt.")]
 Prompts = Annotated[list[str], typer.Option("--prompt", help="What to paint, one a kind.")]
-Surface = Annotated[str, typer.Option(help="bead, or whole: the part fills the image.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +65,8 @@ def trial(
     arm: Annotated[list[str] | None, typer.Option(help="Only these arms; repeat.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings an arm.")] = None,
     detector: Annotated[Literal["cnn", "probe"], typer.Option(help="cnn or probe.")] = "cnn",
-    surface: Surface = "bead",
+    surface: Surface = None,
+    mask: SurfaceMask = None,
     new_split: Annotated[bool, typer.Option("--new-split", help="Divide anew by group.")] = False,
     group_pattern: Annotated[str | None, typer.Option(help="Regex for the part's name.")] = None,
     drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave leaks out.")] = False,
@@ -86,7 +96,7 @@ def trial(
     params = TrialParams.model_validate(
         {
             **changes, "dataset": dataset, "pool": pool, "models": models, "version": version,
-            "segment": {"surface": surface, "points_per_side": 8},
+            "segment": {**surface_of(surface, mask), "points_per_side": 8},
             "split": SplitParams.model_validate({**split, "group_pattern": group_pattern}),
             "price": PriceParams(cost_fn=cost_fn, cost_fp=cost_fp, prevalence=prevalence),
             "run_seed": seed, "store": store, "report": report,
@@ -101,34 +111,40 @@ def nightly(
     quick: Quick = False,
     models: Models = "tiny",
     margin: Annotated[float, typer.Option(help="Recall a version may lose.")] = 0.02,
-    surface: Surface = "bead",
+    surface: Surface = None,
+    mask: SurfaceMask = None,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
     """Grow to the recommended mix, try the new version, and promote it if it is not worse.
 
-    Everything else is as in the pool's last trial of this dataset.
+    Everything else, and the surface where it is not named, is as in the pool's last trial of this
+    dataset.
     """
     quiet_prefect()
     from flows.nightly import nightly as run
     from tasks.stage import threads
 
-    params = _nights_trial(dataset, pool, quick, models, surface)
+    params = _nights_trial(dataset, pool, quick, models, surface_of(surface, mask))
     params = params.model_copy(update={"margin": margin, "report": report})
     runner = threads(params.workers)
     _show(run.with_options(task_runner=runner)(NightlyParams(trial=params)), as_json)
 
 
-def _nights_trial(dataset: str, pool: str, quick: bool, models: str, surface: str) -> TrialParams:
+def _nights_trial(
+    dataset: str, pool: str, quick: bool, models: str, surface: dict[str, str | None]
+) -> TrialParams:
     """The settings of the pool's last trial of this dataset; the defaults where there is none."""
     from tasks.store.trials import Trials
 
     if (last := Trials(pool).last(dataset)) is not None:
-        return TrialParams.model_validate_json(last["params"])
+        trial = TrialParams.model_validate_json(last["params"])
+        segment = SegmentParams.model_validate(trial.segment.model_dump() | surface)
+        return trial.model_copy(update={"segment": segment})
     return TrialParams.model_validate(
         {
             **(QUICK if quick else {}), "dataset": dataset, "pool": pool, "models": models,
-            "segment": {"surface": surface, "points_per_side": 8},
+            "segment": {**surface, "points_per_side": 8},
         }
     )  # fmt: skip
 

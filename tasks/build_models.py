@@ -20,8 +20,8 @@ from prefect import task
 from prefect.logging import get_logger
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.factory.captions import CAPTIONS
-from tasks.factory.render import TRAINED_KINDS
+from tasks.factory.captions import CAPTIONS, PROMPTS
+from tasks.factory.render import SOUND, TRAINED_KINDS
 from tasks.factory.scenes import segmentation_scene
 from tasks.factory.windows import window_samples
 from tasks.models.model_set import Defaults, ModelSet, Part, write_model_set
@@ -138,7 +138,7 @@ def encode_windows(work: Path, recipe: Recipe) -> Path:
     """Latents of all windows, each with a random region and flip."""
     from diffusers import AutoencoderKL
 
-    from tasks.models.training.inpainter import encode_samples
+    from tasks.models.training.inpainter import encoded, sampled
     from tasks.models.training.vocabulary import trained_tokenizer
 
     out = work / "latents.pt"
@@ -151,7 +151,7 @@ def encode_windows(work: Path, recipe: Recipe) -> Path:
                 images=held["images"], beads=held["beads"], defects=held["defects"],
                 kinds=held["kinds"].tolist(), captions=held["captions"].tolist(),
             )  # fmt: skip
-        latents = encode_samples(vae, tokenizer, windows, seed=recipe.seed, copies=2, log=_log)
+        latents = encoded(vae, tokenizer, sampled(windows, recipe.seed, copies=2))
         torch.save(vars(latents), work / "latents.partial")
         os.replace(work / "latents.partial", out)
     return out
@@ -264,6 +264,7 @@ def assemble(work: Path, out: Path, defaults: Defaults, version: str) -> Path:
         ModelSet(
             name="tiny", version=version, root=out, native_window_px=WINDOW_PX, embedding_dim=512,
             full_precision=True, kinds=TRAINED_KINDS, defaults=defaults,
+            prompts={kind: PROMPTS[kind] for kind in TRAINED_KINDS}, sound_prompt=PROMPTS[SOUND],
             segmenter=Part(format="sam_safetensors", path="segmenter"),
             inpainter=Part(format="diffusers", path="inpainter"),
             embedder=Part(format="open_clip_dir", path="embedder"),

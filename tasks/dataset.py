@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.domain.boxes import boxes_text
 from tasks.domain.errors import BadInput
 from tasks.domain.mix import targets
 from tasks.domain.parameters import GrowParams, PromptSpec
 from tasks.domain.records import Refusal, SourceFile
 from tasks.domain.splits import Division, divided
 from tasks.domain.trial_parameters import NightlyParams, TrialParams
-from tasks.factory.captions import PROMPTS
 from tasks.models.model_set import open_model_set
 from tasks.store.archive import Archive
 from tasks.store.files import write_whole
@@ -85,7 +85,7 @@ def nights_growth(params: NightlyParams) -> GrowParams | None:
 
 
 def prompts_of(params: TrialParams, division: Division) -> tuple[PromptSpec, ...]:
-    """The prompts given, or one for each kind of the training part that has a known prompt.
+    """The prompts given, or one for each kind of the training part the model set has a prompt for.
 
     Raises:
         BadInput: there is none.
@@ -93,15 +93,16 @@ def prompts_of(params: TrialParams, division: Division) -> tuple[PromptSpec, ...
     if params.grow.prompts:
         return params.grow.prompts
     kinds = sorted({file.kind for file in division.train if file.label == "KO"})
-    known = open_model_set(params.models).kinds
-    usable = [kind for kind in kinds if kind in PROMPTS and (not known or kind in known)]
+    models = open_model_set(params.models)
+    known, prompts = models.kinds, models.prompts
+    usable = [kind for kind in kinds if kind in prompts and (not known or kind in known)]
     if not usable:
         raise BadInput(
-            f"Expected a prompt for the kinds {', '.join(kinds)}, but poolstar has none for them; "
-            "give --kind and --prompt"
+            f"Expected a prompt for the kinds {', '.join(kinds)}, but the model set {models.name} "
+            f"has prompts for {', '.join(prompts) or 'none'}; give --kind and --prompt"
         )
     return tuple(
-        PromptSpec(kind=kind, prompt=PROMPTS[kind], target=params.grow.target) for kind in usable
+        PromptSpec(kind=kind, prompt=prompts[kind], target=params.grow.target) for kind in usable
     )
 
 
@@ -117,10 +118,11 @@ def _manifest(files: Sequence[SourceFile], division: Division) -> str:
     """The files as a manifest of absolute paths."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "label", "kind", "group", "mask"])
+    writer.writerow(["path", "label", "kind", "group", "mask", "box"])
     for file in files:
         mask = "" if file.mask is None else str(Path(file.mask).absolute())
         kind = file.kind if file.label == "KO" else ""
         path = str(Path(file.path).absolute())
-        writer.writerow([path, file.label, kind, division.groups[file.name], mask])
+        group, boxes = division.groups[file.name], boxes_text(file.boxes)
+        writer.writerow([path, file.label, kind, group, mask, boxes])
     return buffer.getvalue()

@@ -40,7 +40,8 @@ def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
         before = model.embed([crop(v.before, b) for v, b in zip(views, boxes, strict=True)])
         images = model.embed([v.after for v in views])
     with segmenter(context.models, context.models_fingerprint, context.device) as sam:
-        ious = [_bead_iou(sam, view) for view in views]
+        is_given = context.surface_mask is not None  # nor has a given surface an outline to lose
+        ious = [1.0 if is_given else _bead_iou(sam, view) for view in views]
     zones = stacked(
         [
             zone_features(v.after, v.bead, v.region, box, v.before)

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.domain.errors import BadParameters
-from tasks.domain.parameters import GrowParams
-from tasks.domain.records import Record, Ref, RunContext, Source
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.domain.errors import BadInput, BadParameters, ImageRefused
+from tasks.domain.parameters import GrowParams, IngestParams, PromptSpec, SegmentParams
+from tasks.domain.records import Record, Ref, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
-from tasks.models.model_set import Defaults, open_model_set
+from tasks.models.model_set import Defaults, ModelSet, open_model_set
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
+from tasks.store.images import decoded_pixels
 
 
 class RunStart(Record):
@@ -22,13 +26,40 @@ class RunStart(Record):
     defaults: Defaults
 
 
+def with_words(params: GrowParams, models: ModelSet) -> GrowParams:
+    """The parameters with every prompt and region settled, from the model set where none is named.
+
+    A prompt not given is the set's own for the kind; a region not given is `learned` where the set
+    holds shapes of real defects of the kind. What is given stays.
+
+    Raises:
+        BadInput: a kind without a prompt that the set has none for either.
+    """
+    prompts = tuple(_worded(spec, models) for spec in params.prompts)
+    sound = models.sound_prompt if params.sound_prompt is None else params.sound_prompt
+    return params.model_copy(update={"prompts": prompts, "sound_prompt": sound})
+
+
+def _worded(spec: PromptSpec, models: ModelSet) -> PromptSpec:
+    """One defect with its prompt and, where the set has learned it, its region."""
+    prompt = models.prompts.get(spec.kind) if spec.prompt is None else spec.prompt
+    if prompt is None:
+        raise BadInput(
+            f"Expected a prompt for {spec.kind}: the model set {models.name} has prompts for "
+            f"{', '.join(models.prompts) or 'no kind'}; give --prompt, or one of these kinds"
+        )
+    is_learned = spec.region is None and bool(models.shapes.get(spec.kind))
+    region = RegionStrategy.LEARNED if is_learned else spec.region
+    return spec.model_copy(update={"prompt": prompt, "region": region})
+
+
 def prepare_run(params: GrowParams) -> RunContext:
     """The context of a run.
 
     Raises:
-        BadParameters: a folder or a combination of parameters is wrong.
+        BadParameters: a folder, the surface's mask or a combination of parameters is wrong.
         ModelSetError: the model set is not there.
-        ArchiveError: the pool is damaged or was grown by another model set.
+        ArchiveError: the pool is damaged, or was measured by another embedder.
     """
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
@@ -38,7 +69,7 @@ def prepare_run(params: GrowParams) -> RunContext:
     if len(set(prompts)) < len(prompts):
         raise BadParameters("Expected each prompt once a kind, but one stands there twice")
     models = open_model_set(params.models)
-    Archive(params.pool).require_model_set(models.fingerprint)
+    Archive(params.pool).require_model_set(models.embedder_fingerprint)
     return _context(params, models.fingerprint)
 
 
@@ -46,6 +77,7 @@ def prepare_trial(params: TrialParams) -> RunContext:
     """The context of a trial.
 
     Raises:
+        BadParameters: the surface's mask cannot be used.
         ModelSetError: the model set is not there.
     """
     return _context(params, open_model_set(params.models).fingerprint)
@@ -53,6 +85,7 @@ def prepare_trial(params: TrialParams) -> RunContext:
 
 def _context(params: GrowParams | TrialParams, fingerprint: str) -> RunContext:
     """Where the files lie and which models look at them."""
+    mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
     return RunContext(
         store_uri=uri,
@@ -60,7 +93,42 @@ def _context(params: GrowParams | TrialParams, fingerprint: str) -> RunContext:
         models=params.models,
         models_fingerprint=fingerprint,
         device=params.device,
+        surface_mask=None if mask is None else ContentStore(uri).put_mask(mask),
     )
+
+
+def given_surface(segment: SegmentParams, ingest: IngestParams) -> NDArray[np.bool_] | None:
+    """The inspected surface in the images of a fixed camera, (H, W); None where no mask is given.
+
+    A mask has one or two values; the surface is where it is not 0.
+
+    Raises:
+        BadParameters: the file is missing, no image, empty, or has other values, as a photograph or
+            a mask saved as JPEG.
+    """
+    if segment.mask is None:
+        return None
+    try:
+        data = Path(segment.mask).expanduser().read_bytes()
+        pixels = decoded_pixels(data, max_pixels=ingest.max_pixels, min_side_px=1)
+    except (OSError, ImageRefused) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise BadParameters(
+            f"Expected an image as mask of the surface at {segment.mask}, but: {reason}"
+        ) from exc
+    values = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    levels = np.unique(values)
+    if not levels.any():
+        raise BadParameters(
+            f"Expected a mask of the surface at {segment.mask}, but it is empty: every pixel is 0"
+        )
+    if len(levels) > 2 or (len(levels) == 2 and levels[0] > 0):
+        raise BadParameters(
+            f"Expected a mask of black and white at {segment.mask}, but it has values of "
+            f"{levels[0]} to {levels[-1]}, {len(levels)} in all; a JPEG does not keep a mask, a "
+            "PNG does"
+        )
+    return np.asarray(values > 0)
 
 
 def default_store(pool: str) -> str:
@@ -74,7 +142,7 @@ def snapshot_pool(params: GrowParams, context: RunContext, sources: Sequence[Sou
     A run that already landed starts again from where it did then, so that nothing changes.
     """
     archive = Archive(params.pool)
-    run_id = run_identity(params, sources, context.models_fingerprint)
+    run_id = run_identity(params, sources, context.models_fingerprint, context.surface_mask)
     base = archive.base_version_for(run_id)
     ids, rows = archive.embeddings(base)
     models = open_model_set(context.models)

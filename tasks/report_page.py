@@ -105,7 +105,7 @@ def prompt_rows(params: GrowParams, accepted: Iterable[Judged]) -> list[dict[str
         groups[edit.kind, edit.prompt].append(one)
     rows = []
     for spec in params.prompts:
-        members = groups[spec.kind, spec.prompt]
+        members = groups[spec.kind, spec.words]
         means = {
             name: f"{np.mean([getattr(one.scores, name) for one in members]):.2f}"
             if members
@@ -141,7 +141,7 @@ def notes_of(params: GrowParams, landed: Landed, judgement: Judgement) -> list[s
         for one in judgement.judged
         if one.verdict.accepted
     )
-    short = [s.kind for s in params.prompts if counts[s.kind, s.prompt] < s.target]
+    short = [s.kind for s in params.prompts if counts[s.kind, s.words] < s.target]
     if short:
         notes.append(
             f"Fewer accepted than wanted for {', '.join(short)}: raise max_rounds, or look at the "

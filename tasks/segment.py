@@ -1,4 +1,4 @@
-"""Segment: SAM's masks of each source, the best S_mask taken as its bead."""
+"""Segment: SAM's masks of each source, the best S_mask taken as its bead; or a given surface."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.bead import best_bead, no_bead_reason
+from tasks.domain.errors import BadParameters
 from tasks.domain.luminance import luminance
 from tasks.domain.parameters import SegmentParams
 from tasks.domain.records import Bead, MaskScore, Record, Refusal, RunContext, Source, Stage
@@ -24,9 +25,41 @@ WHOLE_SCORE = MaskScore(total=1, elongation=1, contrast=1, homogeneity=1, centri
 def segment_batch(
     sources: Sequence[Source], context: RunContext, params: SegmentParams
 ) -> list[Bead | Refusal]:
-    """The bead of each source, or why there is none; an image is segmented once a store."""
+    """The bead of each source, or why there is none; an image is segmented once a store.
+
+    Raises:
+        BadParameters: the surface is a mask that the context does not hold.
+    """
     store = ContentStore(context.store_uri)
+    if params.surface == "mask":
+        return _as_given(sources, store, context)
     return [_segmented(source, store, context, params) for source in sources]
+
+
+def _as_given(
+    sources: Sequence[Source], store: ContentStore, context: RunContext
+) -> list[Bead | Refusal]:
+    """The given surface as the bead of every source that is of its size."""
+    mask = context.surface_mask
+    if mask is None:
+        raise BadParameters(
+            "Expected the surface's mask in the run's context, but it holds none; prepare_run and "
+            "prepare_trial put it there"
+        )
+    surface = store.get_mask(mask)
+    height, width = surface.shape
+    box = _box_of(surface)
+    return [
+        Bead(source_id=one.id, mask=mask, score=WHOLE_SCORE, box_xywh=box)
+        if (one.height_px, one.width_px) == (height, width)
+        else Refusal(
+            subject=one.name,
+            stage=Stage.SEGMENT,
+            reason="another size than the surface's mask: "
+            f"image {one.width_px}x{one.height_px}, mask {width}x{height}",
+        )
+        for one in sources
+    ]
 
 
 def _segmented(
@@ -88,6 +121,11 @@ def _as_bead(
     source: Source, mask: NDArray[np.bool_], score: MaskScore, store: ContentStore
 ) -> Bead:
     """The record of a found bead."""
+    ref, box = store.put_mask(mask), _box_of(mask)
+    return Bead(source_id=source.id, mask=ref, score=score, box_xywh=box)
+
+
+def _box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """x, y, width and height of the pixels of a mask."""
     rows, cols = np.nonzero(mask)
-    box = (int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1)
-    return Bead(source_id=source.id, mask=store.put_mask(mask), score=score, box_xywh=box)
+    return int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tasks.domain.errors import BadParameters
 from tasks.domain.records import SOUND, RegionStrategy
 
 Share = Field(ge=0.0, le=1.0)
@@ -30,10 +31,16 @@ class IngestParams(Parameters):
 
 
 class SegmentParams(Parameters):
-    """Finding the bead with SAM (article 3.1)."""
+    """Finding the bead with SAM (article 3.1), or where a fixed camera shows what is inspected."""
 
-    surface: Literal["bead", "whole"] = Field(
-        "bead", description="What is inspected: the weld bead, or the whole part in the image"
+    surface: Literal["bead", "whole", "mask"] = Field(
+        "bead",
+        description="What is inspected: the weld bead, the whole part in the image, or a mask",
+    )
+    mask: str | None = Field(
+        None,
+        min_length=1,
+        description="File of the inspected surface's mask, for all images, which are of its size",
     )
     weight_elongation: float = Field(0.35, ge=0, le=1, description="Weight of elongation in S_mask")
     weight_contrast: float = Field(0.30, ge=0, le=1, description="Weight of contrast in S_mask")
@@ -42,6 +49,15 @@ class SegmentParams(Parameters):
     min_s_mask: float = Field(0.65, ge=0, le=1, description="A mask is a bead above this S_mask")
     points_per_side: int = Field(16, ge=4, le=64, description="SAM's grid of prompts, per side")
     max_side_px: int = Field(1024, ge=128, description="Images are segmented at most this large")
+
+    @model_validator(mode="after")
+    def _mask_where_it_is_used(self) -> Self:
+        if (self.surface == "mask") != (self.mask is not None):
+            raise ValueError(
+                f"Expected a mask exactly with the surface `mask`, but got surface {self.surface} "
+                f"and {'no mask' if self.mask is None else f'mask {self.mask}'}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> Self:
@@ -145,20 +161,34 @@ class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
     kind: str = Field(description="Name of the kind of defect, as it will stand in the pool")
-    prompt: str = Field(min_length=1, max_length=500, description="What the inpainter is asked for")
+    prompt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="What the inpainter is asked for; default: the model set's words for the kind",
+    )
     negative_prompt: str = Field("", max_length=500, description="What it should avoid")
     target: int = Field(20, ge=1, le=100_000, description="Accepted images wanted of this prompt")
     region: RegionStrategy | None = Field(
-        None, description="Shape of the edited region; by default the one that suits the kind"
+        None,
+        description="Shape of the edited region; default: like the real defects the model set "
+        "learned of the kind, or the one that suits the kind",
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.prompt.strip():
+        if self.prompt is not None and not self.prompt.strip():
             raise ValueError("Expected a prompt with words in it, but got only blanks")
         if not self.kind.strip() or self.kind == SOUND:
             raise ValueError(f"Expected the name of a defect as kind, but got {self.kind!r}")
         return self
+
+    @property
+    def words(self) -> str:
+        """The prompt, once it is settled (`with_words`); BadParameters before."""
+        if self.prompt is None:
+            raise BadParameters(f"Expected a prompt for the kind {self.kind}, but it has none yet")
+        return self.prompt
 
 
 class GrowParams(Parameters):
@@ -172,8 +202,8 @@ class GrowParams(Parameters):
     prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
     run_seed: int = Field(0, ge=0, lt=2**63, description="Seed that all other seeds derive from")
-    sound_prompt: str = Field(
-        "sound weld bead with regular ripples", min_length=1, description="The placebos' prompt"
+    sound_prompt: str | None = Field(
+        None, min_length=1, description="The placebos' prompt; default: the model set's own"
     )
     placebo_share: float = Field(0.15, ge=0, lt=1, description="Share of edits that are placebos")
     max_rounds: int = Field(3, ge=1, le=50, description="Rounds of reject-and-try-again")
@@ -197,6 +227,13 @@ class GrowParams(Parameters):
     deduplicate: DeduplicateParams = DeduplicateParams()
     useful: UsefulParams = UsefulParams()
     honest: HonestParams = HonestParams()
+
+    @property
+    def sound_words(self) -> str:
+        """The placebos' prompt, once it is settled (`with_words`); BadParameters before."""
+        if self.sound_prompt is None:
+            raise BadParameters("Expected a prompt for placebos, but there is none yet")
+        return self.sound_prompt
 
 
 class FactoryParams(Parameters):

@@ -84,7 +84,7 @@ def plan_round(
         Empty when nothing is missing or there is no source.
 
     Raises:
-        BadParameters: round_index is negative.
+        BadParameters: round_index is negative, or a prompt is not settled.
         ShapeError: prompts and shortfalls differ in number.
     """
     if len(prompts) != len(shortfalls):
@@ -101,14 +101,14 @@ def plan_round(
     ]
     ledger = _Ledger(sources, earlier, params, defaults, round_index)
     edits = [
-        ledger.next_edit(spec.kind, spec.prompt, spec.negative_prompt, _region_of(spec))
+        ledger.next_edit(spec.kind, spec.words, spec.negative_prompt, _region_of(spec))
         for spec, count in open_prompts
         for _ in range(count)
     ]
     shapes = [_region_of(spec) for spec, _ in open_prompts]
     done = sum(edit.is_placebo for edit in earlier)
     placebos = [
-        ledger.next_edit(SOUND, params.sound_prompt, "", shapes[(done + i) % len(shapes)])
+        ledger.next_edit(SOUND, params.sound_words, "", shapes[(done + i) % len(shapes)])
         for i in range(_placebo_count(len(edits), params.placebo_share))
     ]
     return edits + placebos

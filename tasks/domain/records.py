@@ -76,7 +76,10 @@ class SourceFile(Record):
 
 
 class Source(Record):
-    """A real image that was decoded and accepted; id is the sha256 of its bytes."""
+    """A real image that was decoded and accepted; id is the sha256 of its bytes.
+
+    `defect` is the mask of its defect where one is known, at the image's size.
+    """
 
     id: str
     name: str
@@ -86,6 +89,7 @@ class Source(Record):
     image: Ref
     width_px: int
     height_px: int
+    defect: Ref | None = None
 
 
 class Refusal(Record):
@@ -211,6 +215,7 @@ class RunContext(Record):
     """What every stage needs to find its files and models; part of every cache key.
 
     `store_identity` changes when a store is made anew, so that no cached ref can dangle.
+    `surface_mask` is the inspected surface in all images, where it is given as a mask.
     """
 
     store_uri: str
@@ -218,3 +223,4 @@ class RunContext(Record):
     models: str
     models_fingerprint: str
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    surface_mask: Ref | None = None

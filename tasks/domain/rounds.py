@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TypeVar
 
 from tasks.domain.parameters import GrowParams, PromptSpec
-from tasks.domain.records import Judged, Source, content_id
+from tasks.domain.records import Judged, Ref, Source, content_id
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ def shortfalls(prompts: Sequence[PromptSpec], judged: Iterable[Judged]) -> list[
         for one in judged
         if one.verdict.accepted and not one.candidate.plan.edit.is_placebo
     ]
-    return [max(0, spec.target - accepted.count((spec.kind, spec.prompt))) for spec in prompts]
+    return [max(0, spec.target - accepted.count((spec.kind, spec.words))) for spec in prompts]
 
 
 def batches(items: Sequence[T], size: int) -> list[list[T]]:
@@ -28,11 +28,20 @@ def batches(items: Sequence[T], size: int) -> list[list[T]]:
     return [part for _ in range(0, len(items), size) if (part := list(islice(rest, size)))]
 
 
-def run_identity(params: GrowParams, sources: Iterable[Source], models_fingerprint: str) -> str:
+def run_identity(
+    params: GrowParams,
+    sources: Iterable[Source],
+    models_fingerprint: str,
+    surface_mask: Ref | None = None,
+) -> str:
     """The id of a run: equal for equal parameters, images and models, wherever they lie.
 
-    Batch size, workers, device and paths are left out: they must not change what is grown.
+    Batch size, workers, device and paths are left out: they must not change what is grown. A given
+    mask of the surface counts by its content.
     """
+    segment = params.segment.model_copy(update={"mask": None})
+    params = params.model_copy(update={"segment": segment})
     settings = params.model_dump_json(exclude=NOT_IN_IDENTITY)
     images = sorted((source.id, source.label, source.kind) for source in sources)
-    return content_id(settings, images, models_fingerprint)
+    mask = [] if surface_mask is None else [surface_mask.sha256]
+    return content_id(settings, images, models_fingerprint, *mask)

@@ -15,10 +15,15 @@ INPAINTER_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 INPAINTER_REVISION = "8a4288a76071f7280aedbdb3253bdb9e9d5d84bb"
 NATIVE_WINDOW_PX = 512
 EMBEDDING_DIM = 512
+SOUND_PROMPT = "a sound weld bead, close-up photograph"
 
 
-def describe_sd15(folder: Path) -> ModelSet:
+def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
     """Write the folder's `model_set.json` with the hash of every file, and return it.
+
+    Args:
+        folder: where the files lie.
+        sound_prompt: the plant's words for a surface without defect, the placebos' prompt.
 
     Raises:
         ModelSetError: a part is missing; the message says which and under what name.
@@ -30,6 +35,7 @@ def describe_sd15(folder: Path) -> ModelSet:
             root=folder,
             native_window_px=NATIVE_WINDOW_PX,
             embedding_dim=EMBEDDING_DIM,
+            sound_prompt=sound_prompt,
             defaults=Defaults(),
             segmenter=_segmenter(folder),
             inpainter=_inpainter(folder),

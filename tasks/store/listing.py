@@ -1,4 +1,4 @@
-"""Listing: a folder or a manifest becomes image files with label, kind, group, split and mask.
+"""Listing: a folder or a manifest becomes image files: label, kind, group, split, mask, boxes.
 
 Folder: `ok/` and `ko/<kind>/`, or MVTec AD's `train/good`, `test/<kind>`, `ground_truth/<kind>`
 (Bergmann et al., CVPR 2019), either below `train/`, `test/` and `ood/<name>/` if the data are
@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from tasks.domain.errors import BadParameters, ImageRefused
+from tasks.domain.boxes import Box, parsed_boxes
+from tasks.domain.errors import BadInput, BadParameters, ImageRefused
 from tasks.domain.records import SOUND, Refusal, SourceFile, Stage
 from tasks.store.images import SUFFIXES
 
@@ -26,6 +27,7 @@ COLUMNS = {
     "group": "part, tile or parent image: never divided between splits",
     "split": "train, test or ood:<name>; empty: to be divided",
     "mask": "mask of the defect, same size as the image",
+    "box": 'boxes of the defects in pixels, "x y w h", several separated by ";"',
 }
 REQUIRED = ("path", "label")
 SPLITS = ("", "train", "test")
@@ -39,7 +41,7 @@ def list_images(dataset: str) -> tuple[list[SourceFile], list[Refusal]]:
 
     Raises:
         BadParameters: no such folder or manifest, no image in it, or the manifest has unknown or
-            missing columns, paths twice, files that are not there, or labels that are none.
+            missing columns, paths twice, files that are not there, labels or boxes that are none.
     """
     root = Path(dataset).expanduser()
     if root.suffix.lower() in MANIFEST_SUFFIXES:
@@ -148,15 +150,34 @@ def _listed_manifest(path: Path) -> list[SourceFile]:
         for text in rows.get("mask", [""] * len(rows))
     ]
     _require_none(path, "masks that exist", [str(p) for p in masks if p and not p.is_file()])
+    boxes = _boxes(path, rows.assign(label=labels))
     kinds = rows.get("kind", [""] * len(rows))
     groups = rows.get("group", [""] * len(rows))
     return [
         _file(file, name, label, SOUND if label == "OK" else kind or UNNAMED_KIND, split=split,
-              group=group or name, mask=str(mask) if mask else None)
-        for file, name, label, kind, group, split, mask in zip(
-            paths, rows["path"], labels, kinds, groups, splits, masks, strict=True
+              group=group or name, mask=str(mask) if mask else None, boxes=found)
+        for file, name, label, kind, group, split, mask, found in zip(
+            paths, rows["path"], labels, kinds, groups, splits, masks, boxes, strict=True
         )
     ]  # fmt: skip
+
+
+def _boxes(path: Path, rows: pd.DataFrame) -> list[tuple[Box, ...]]:
+    """The boxes of each row; BadParameters names the first row whose boxes cannot be."""
+    found = []
+    texts = rows.get("box", [""] * len(rows))
+    for number, (name, label, text) in enumerate(
+        zip(rows["path"], rows["label"], texts, strict=True), 1
+    ):
+        try:
+            found.append(parsed_boxes(text))
+        except BadInput as exc:
+            raise BadParameters(f"{path}, row {number} ({name}): {exc}") from exc
+        if found[-1] and label == "OK":
+            raise BadParameters(
+                f"{path}, row {number} ({name}): Expected no box on an OK image, but got {text!r}"
+            )
+    return found
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -183,7 +204,15 @@ def _require_none(path: Path, expected: str, wrong: Iterable[Any]) -> None:
 
 
 def _file(
-    path: Path, name: str, label: str, kind: str, *, split: str, group: str, mask: str | None
+    path: Path,
+    name: str,
+    label: str,
+    kind: str,
+    *,
+    split: str,
+    group: str,
+    mask: str | None,
+    boxes: tuple[Box, ...] = (),
 ) -> SourceFile:
     """The record of one file, unread."""
     status = path.stat()
@@ -192,7 +221,7 @@ def _file(
             {
                 "path": str(path), "name": name, "label": label, "kind": kind,
                 "size_bytes": status.st_size, "modified_ns": status.st_mtime_ns,
-                "split": split, "group": group, "mask": mask,
+                "split": split, "group": group, "mask": mask, "boxes": boxes,
             }
         )  # fmt: skip
     except ValidationError as exc:

@@ -25,7 +25,7 @@ SOURCES = [f"{i:02x}" for i in range(7)]
 
 
 def grow_params(**changes: Any) -> GrowParams:
-    return GrowParams(images="in", pool="out", prompts=PROMPTS, **changes)
+    return GrowParams(images="in", pool="out", prompts=PROMPTS, sound_prompt="sound", **changes)
 
 
 def planned(

@@ -8,6 +8,10 @@ from small_run import small_run
 
 from flows.cli import main
 from flows.grow_pool import grow_pool
+from flows.terminal import surface_of
+from flows.trial_commands import _nights_trial
+from tasks.domain.parameters import SegmentParams
+from tasks.domain.trial_parameters import TrialParams
 from tasks.store.archive import Archive
 from tasks.store.rows import TrialRow
 from tasks.store.trials import Trials
@@ -49,6 +53,13 @@ GROW = ["grow", "x", "--pool", "p"]
         (["trial", "nowhere", "--pool", "p"], "neither"),
         (["trial", ".", "--pool", "p", "--arm", "filtered"], "Expected the arm `real`"),
         (["trial", ".", "--pool", "p", "--arm", "reel"], "arms"),
+        ([*GROW, "--kind", "crack", "--kind", "porosity", "--prompt", "a"], "no --prompt at all"),
+        (["grow", "nowhere", "--pool", "p", "--kind", "crack"], "not one"),
+        (["grow", ".", "--pool", "p", "--kind", "crack", "--mask", "gone.png"], "gone.png, but"),
+        ([*GROW, "--kind", "crack", "--surface", "mask"], "not one of"),
+        ([*GROW, "--kind", "crack", "--surface", "bead", "--mask", "m.png"], "exactly with the"),
+        (["trial", ".", "--pool", "p", "--surface", "whole", "--mask", "m"], "exactly with the"),
+        (["nightly", ".", "--pool", "p", "--surface", "bead", "--mask", "m"], "exactly with the"),
         (["trial", ".", "--pool", "p", "--kind", "crack"], "one --kind"),
         (["nightly", "nowhere", "--pool", "p"], "neither"),
     ],
@@ -81,16 +92,36 @@ def test_a_pool_is_listed_shown_and_verified(monkeypatch, capsys, plant, tmp_pat
     assert json.loads(out)["rows"] == []
 
 
-def test_trials_of_a_pool_are_listed_with_the_champion(monkeypatch, capsys, tmp_path):
-    pool = str(tmp_path / "pool")
+def record_trial(pool: str, params: str = "{}") -> None:
     land(pool, "r1", ["a"])
     Trials(pool).record(
         TrialRow(
             trial_id="t", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
-            reason="not worse: recall against real +0.1", params="{}", result="{}",
+            reason="not worse: recall against real +0.1", params=params, result="{}",
             created_at="2026-11-23T00:00:00+00:00",
         )
     )  # fmt: skip
+
+
+def test_a_night_inspects_what_the_last_trial_did_unless_told_otherwise(tmp_path):
+    pool = str(tmp_path / "pool")
+    first = _nights_trial("x", pool, True, "tiny", surface_of(None, "new.png"))
+    assert (first.segment.surface, first.segment.mask) == ("mask", "new.png")
+    segment = SegmentParams(surface="mask", mask="old.png", points_per_side=5)
+    last = TrialParams(dataset="x", pool=pool, seeds=3, segment=segment)
+    record_trial(pool, last.model_dump_json())
+    assert _nights_trial("x", pool, False, "tiny", surface_of(None, None)) == last
+    moved = segment.model_copy(update={"mask": "new.png"})
+    assert _nights_trial("x", pool, False, "tiny", surface_of(None, "new.png")) == last.model_copy(
+        update={"segment": moved}
+    )
+    whole = _nights_trial("x", pool, False, "tiny", surface_of("whole", None)).segment
+    assert whole == SegmentParams(surface="whole", points_per_side=5)
+
+
+def test_trials_of_a_pool_are_listed_with_the_champion(monkeypatch, capsys, tmp_path):
+    pool = str(tmp_path / "pool")
+    record_trial(pool)
     status, out, _ = run(monkeypatch, capsys, "trials", "--pool", pool)
     assert status == 0
     assert "champion: v1" in out

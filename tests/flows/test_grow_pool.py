@@ -17,6 +17,7 @@ from small_run import KILLED_RUN, small_run
 
 from flows.grow_pool import grow_pool
 from tasks.domain.errors import BadInput, BadParameters
+from tasks.domain.parameters import SegmentParams
 from tasks.store.archive import Archive
 from tasks.store.images import decoded_mask, decoded_png
 
@@ -122,6 +123,22 @@ def test_bad_images_cost_themselves_only(plant, tmp_path):
     assert reasons["ingest", "copy"] == 1
     assert reasons["segment", "no bead"] >= 1
     assert Archive(params.pool).verify().ok
+
+
+@pytest.mark.slow
+def test_a_given_surface_is_what_every_edit_is_drawn_on(plant, tmp_path):
+    surface = np.zeros((256, 256), dtype=np.uint8)
+    surface[60:200, 20:236] = 255
+    Image.fromarray(surface).save(tmp_path / "mask.png")
+    segment = SegmentParams(surface="mask", mask=str(tmp_path / "mask.png"))
+    params = small_run(plant, tmp_path, segment=segment).model_copy(update={"max_rounds": 1})
+    grow_pool(params)
+    rows = rows_of(params.pool, "pool") + rows_of(params.pool, "rejected")
+    assert len(rows) >= 8
+    for row in rows:
+        assert np.array_equal(decoded_mask(row["bead_mask"]), surface > 0)
+        assert not (decoded_mask(row["mask"]) & (surface == 0)).any()
+        assert json.loads(row["gates"])["bead_iou"] == 1
 
 
 def test_wrong_parameters_stop_before_any_work(plant, tmp_path):

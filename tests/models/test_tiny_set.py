@@ -46,6 +46,8 @@ def test_the_set_is_intact_small_and_pickle_free():
     assert sum(sizes.values()) < 40e6
     assert not [name for name in sizes if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
     assert models.kinds == TRAINED_KINDS
+    assert models.prompts == {kind: PROMPTS[kind] for kind in TRAINED_KINDS}
+    assert models.sound_prompt == PROMPTS[SOUND]
     assert len(models.fingerprint) == 32
 
 

@@ -100,6 +100,37 @@ def test_each_fault_of_a_manifest_is_named(tmp_path, change, message):
         list_images(str(manifest(tmp_path, rows)))
 
 
+def test_boxes_of_a_manifest_are_read_in_every_format(tmp_path):
+    for image in ("a.png", "b.png", "c.png"):
+        put(tmp_path / image)
+    rows = [
+        {"path": "a.png", "label": "OK", "box": ""},
+        {"path": "b.png", "label": "KO", "box": "12 40 30 8; 60 5 9 9"},
+        {"path": "c.png", "label": "KO", "box": None},
+    ]
+    for name in ("m.csv", "m.parquet"):
+        files = listed(manifest(tmp_path, rows, name))
+        assert files["b.png"].boxes == ((12, 40, 30, 8), (60, 5, 9, 9))
+        assert files["a.png"].boxes == files["c.png"].boxes == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"box": "1 2 3"}, r"m\.csv, row 2 \(b\.png\): Expected a box .* got '1 2 3'"),
+        ({"box": "1 2 -3 4"}, r"row 2 \(b\.png\).*whole numbers.*'1 2 -3 4'"),
+        ({"box": "1 2 0 4"}, r"row 2 \(b\.png\).*a pixel or more.*'1 2 0 4'"),
+        ({"box": "1 2 3 4", "label": "ok"}, r"row 2 \(b\.png\): Expected no box on an OK image"),
+    ],
+)
+def test_a_row_with_wrong_boxes_is_named(tmp_path, change, message):
+    for image in ("a.png", "b.png"):
+        put(tmp_path / image)
+    rows = [{"path": "a.png", "label": "KO", "box": "1 2 3 4"}, {"path": "b.png", "label": "KO"}]
+    with pytest.raises(BadParameters, match=message):
+        list_images(str(manifest(tmp_path, [rows[0], rows[1] | change])))
+
+
 def test_a_manifest_that_is_none_is_refused(tmp_path):
     put(tmp_path / "a.png")
     with pytest.raises(BadParameters, match="missing label"):
