@@ -62,7 +62,7 @@ def run_trial(params: TrialParams) -> TrialResult:
     context = prepare_trial(params)
     pool, champion = pool_images(params)
     images = _read_images(params, context, division, refused)
-    known = structure_sources(pool.selection("sources"), context)
+    known = structure_sources(pool.selection("sources"), pool.selection("lineages"), context)
     images = _without_leaks(params, context, images, known)
     places = images.places(known, ContentStore(context.store_uri))
     views = _cut_views(params, context, images, places, pool, champion)
@@ -94,7 +94,7 @@ def _read_images(
 def _without_leaks(
     params: TrialParams, context: RunContext, images: TrialImages, known: Ref
 ) -> TrialImages:
-    """The images, once no test image is known to the pool, its calibration or the training."""
+    """The images, once nothing knows a test image: no pool, model set or training."""
     structures = structure_batch.map(
         batches([one.source for one in images.everything()], params.batch_size),
         context=unmapped(context),

@@ -16,6 +16,7 @@ from tasks.models.model_set import open_model_set
 from tasks.prepare import RunStart
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
+from tasks.store.lineages import encoded_lineage
 from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
 
 
@@ -57,17 +58,20 @@ def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: 
 
 def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> RunRow:
     """What the archive keeps of the run itself."""
-    figures = settled.judgement.figures
+    figures, models = settled.judgement.figures, open_model_set(context.models)
+    lineage = models.lineage
     return RunRow(
         run_id=start.run_id,
         base_version=start.base_version,
         params=params.model_dump_json(),
         calibration=json.dumps(figures.model_dump(mode="json")),
         funnel=settled.funnel.model_dump_json(),
-        versions=json.dumps(open_model_set(context.models).provenance("", "")["libraries"]),
+        versions=json.dumps(models.provenance("", "")["libraries"]),
         energy=json.dumps({"method": "not measured"}),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_set_fingerprint=context.models_fingerprint,
+        embedder_fingerprint=models.embedder_fingerprint,
+        lineage="" if lineage is None else encoded_lineage(lineage.sources, models.structure()),
     )
 
 
@@ -109,6 +113,7 @@ def _columns_of(
             "embedding_image": arrays["embedding_image"][row],
             "model_set": models.name,
             "models": json.dumps(provenance, sort_keys=True),
+            "generation": models.generation,
         }
 
     for judged in settled.judgement.judged:
@@ -142,7 +147,6 @@ def _columns(judged: Judged, store: ContentStore, run_id: str) -> dict[str, Any]
         "gates": json.dumps(scores.gates, sort_keys=True),
         "merged_ids": judged.merged_ids,
         "is_placebo": edit.is_placebo,
-        "generation": 0,
         "created_at": candidate.created_at,
         "run_id": run_id,
     }

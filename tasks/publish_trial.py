@@ -55,7 +55,7 @@ def publish_trial(
         models=params.models,
         synthetic=pool.kinds,
         later_generations=pool.later_generations,
-        data=_summary(params, division, images),
+        data=_summary(params, division, images, pool),
         prevalence=rules_of(params, division.prevalence).prevalence,
         mix=mix.points,
         mix_recall=[intervals(store, one.draws, one.values)["recall"] for one in mix.evaluations],
@@ -133,7 +133,9 @@ def _trial_id(
     )  # fmt: skip
 
 
-def _summary(params: TrialParams, division: Division, images: TrialImages) -> DataSummary:
+def _summary(
+    params: TrialParams, division: Division, images: TrialImages, pool: PoolRows
+) -> DataSummary:
     """The data in numbers."""
     counts = {
         name: Counter(one.source.label for one in part)
@@ -154,6 +156,7 @@ def _summary(params: TrialParams, division: Division, images: TrialImages) -> Da
         without_bead=images.without_bead,
         dropped=images.dropped,
         ood={name: len(part) for name, part in images.ood.items()},
+        adapted_on=sum(one.source.id in pool.trained_on for one in images.train),
     )
 
 

@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.domain.errors import BadInput
-from tasks.domain.leakage import Seen, leaks, require_no_leaks
+from tasks.domain.leakage import OF_POOL, TRAINING, Seen, leaks, require_no_leaks
 from tasks.domain.records import Bead, Ref, Refusal, Source, SourceFile, Stage
 from tasks.domain.splits import Division
 from tasks.domain.trial_parameters import TrialParams
 from tasks.domain.trial_records import NO_FOLD, Place, ViewedImage
 from tasks.domain.view import Frame, typical_frame
 from tasks.store.files import ContentStore
+
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -93,23 +97,24 @@ class TrialImages:
         """Group and fold of the pool's sources, by id, as far as the dataset lists them.
 
         Args:
-            known: `id` and `uri` of the pool's sources.
+            known: `id`, `uri` and `role` of what the pool and its model sets know.
         """
         sources = store.get_arrays(known)
-        groups = self._groups_of(sources["id"].tolist(), sources["uri"].tolist())
         return {
             one: Place(group=group, fold=self.fold_of_group.get(group, NO_FOLD))
-            for one, group in groups.items()
+            for one, group, role in zip(
+                sources["id"].tolist(), self._groups_of(sources), sources["role"], strict=True
+            )
+            if group is not None and role == OF_POOL
         }
 
-    def _groups_of(self, ids: Sequence[str], uris: Sequence[str]) -> dict[str, str]:
-        """The groups of images by id: by their bytes, else by where they lie."""
+    def _groups_of(self, sources: Arrays) -> list[str | None]:
+        """The group of each source, by its bytes, else by where it lies; None if not listed."""
         by_id = {image.source.id: image.group for image in self.everything()}
-        return {
-            one: by_id.get(one) or self.group_of_uri[uri]
-            for one, uri in zip(ids, uris, strict=True)
-            if one in by_id or uri in self.group_of_uri
-        }
+        return [
+            by_id.get(one) or self.group_of_uri.get(uri)
+            for one, uri in zip(sources["id"].tolist(), sources["uri"].tolist(), strict=True)
+        ]
 
     def without_leaks(
         self,
@@ -122,35 +127,17 @@ class TrialImages:
 
         Args:
             structures: fine structure of `everything()`, batch by batch.
-            known: `id` and fine structure of the pool's sources.
+            known: what the pool and the model sets know, as `structure_sources` tells it.
 
         Raises:
-            BadInput: naming each held-out image that the pool or the training has seen.
+            BadInput: naming each held-out image that pool, model set or training has seen.
         """
-        everything = self.everything()
         fine = np.concatenate([store.get_arrays(ref)["structure"] for ref in structures])
-        sources = store.get_arrays(known)
-        by_id = {image.source.id: image for image in everything}
-        names = {image.source.id: f"{image.source.name} (training)" for image in self.train}
-        in_pool = {
-            one: f"{by_id[one].source.name if one in by_id else one[:12]} (source of the pool)"
-            for one in sources["id"].tolist()
-        }
-        seen = {**in_pool, **names}
-        of_pool = self._groups_of(sources["id"].tolist(), sources["uri"].tolist())
-        groups = {group: in_pool[one] for one, group in of_pool.items()}
-        groups |= {image.group: names[image.source.id] for image in self.train}
         rows = len(self.train)
-        held_out = everything[rows:]
         found = leaks(
-            [(image.source.name, image.source.id, image.group) for image in held_out],
+            [(one.source.name, one.source.id, one.group) for one in self.everything()[rows:]],
             fine[rows:],
-            Seen(
-                sources=seen,
-                groups=groups,
-                names=[*names.values(), *in_pool.values()],
-                structure=np.concatenate([fine[:rows], sources["structure"]]),
-            ),
+            self._seen(store.get_arrays(known), fine[:rows]),
             params.split.max_similarity,
         )
         if params.split.leaks == "refuse":
@@ -163,6 +150,31 @@ class TrialImages:
         clean = replace(self, test=kept, ood=beyond, dropped=found)
         clean._require_both()
         return clean
+
+    def _seen(self, known: Arrays, trained: NDArray[np.float32]) -> Seen:
+        """What was used before the test; an image used twice goes by its first use.
+
+        Args:
+            known: what the pool and the model sets know, as `structure_sources` tells it.
+            trained: fine structure of the training images.
+        """
+        listed = {image.source.id: image.source.name for image in self.everything()}
+        used: list[tuple[str, str | None, str]] = [
+            (one.source.id, one.group, f"{one.source.name} ({TRAINING})") for one in self.train
+        ]
+        used += [
+            (one, group, f"{listed.get(one, name)} ({role})")
+            for one, group, name, role in zip(
+                known["id"].tolist(), self._groups_of(known), known["name"], known["role"],
+                strict=True,
+            )
+        ]  # fmt: skip
+        return Seen(
+            sources={one: label for one, _, label in reversed(used)},
+            groups={group: label for _, group, label in reversed(used) if group is not None},
+            names=[label for _, _, label in used],
+            structure=np.concatenate([trained, known["structure"]]),
+        )
 
     def _require_both(self) -> None:
         """Raise BadInput unless both classes are left in both parts."""

@@ -124,11 +124,16 @@ def notes_of(result: TrialResult, params: TrialParams) -> list[str]:
             f"In {data.without_bead} images no bead was found; their views lie where the training "
             "part's beads typically lie."
         )
+    if data.adapted_on:
+        notes.append(
+            f"Validation is optimistic: the generator was adapted on {data.adapted_on} of the "
+            f"{data.train_ok + data.train_ko} training images. The test is not concerned."
+        )
     if data.dropped:
         names = ", ".join(list(data.dropped)[:5])
         notes.append(
-            f"{len(data.dropped)} test images were left out, because the pool or the training has "
-            f"seen them or their like: {names}."
+            f"{len(data.dropped)} test images were left out, because the pool, a model set or the "
+            f"training has seen them or their like: {names}."
         )
     if result.later_generations:
         notes.append(

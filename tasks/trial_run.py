@@ -25,7 +25,10 @@ SYNTHETIC: tuple[Arm, ...] = ("filtered", "unfiltered", "no_gate_3")
 
 
 class PoolRows(Record):
-    """The synthetic images of one version that a trial may use, by table."""
+    """The synthetic images of one version that a trial may use, by table.
+
+    `trained_on` names the real images that its model sets were adapted on, by id.
+    """
 
     pool: str
     version: str
@@ -33,6 +36,7 @@ class PoolRows(Record):
     manifests: dict[str, str]
     kinds: dict[str, int]
     later_generations: int
+    trained_on: frozenset[str]
 
     @classmethod
     def of(cls, pool: str, version: str | None) -> "PoolRows":
@@ -51,7 +55,9 @@ class PoolRows(Record):
             "placebo" if row["is_placebo"] else str(row["kind"]) for row in first["pool"]
         )
         if not set(kinds) - {"placebo"}:
-            raise BadInput(f"Expected accepted defects in the pool {pool}, but it holds none")
+            raise BadInput(
+                f"Expected accepted defects of generation 0 in the pool {pool}, but it holds none"
+            )
         return cls(
             pool=pool,
             version=version or archive.versions()[-1],
@@ -59,6 +65,7 @@ class PoolRows(Record):
             manifests=archive.manifests(version),
             kinds=dict(sorted(kinds.items())) | {"refused": len(first["rejected"])},
             later_generations=sum(len(found[name]) - len(first[name]) for name in found),
+            trained_on=frozenset(s.id for part, _ in archive.lineages(version) for s in part),
         )
 
     def selection(self, table: str) -> PoolSelection:

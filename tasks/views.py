@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from tasks.domain.errors import BadInput, ImageRefused
 from tasks.domain.images import display_range, display_rgb
-from tasks.domain.leakage import SIDE_PX, fine_structure
+from tasks.domain.leakage import OF_POOL, SIDE_PX, TRAINED_SET, fine_structure
 from tasks.domain.perturbation import SEVERITIES, perturbed
 from tasks.domain.planning import seed_for
 from tasks.domain.records import Ref, RunContext, Source
 from tasks.domain.trial_records import NO_FOLD, Place, PoolSelection, ViewedImage
 from tasks.domain.view import WHOLE, cut_view, frame_of
+from tasks.models.model_set import open_model_set
 from tasks.sources import UNBOUNDED, source_view
 from tasks.stage import stage
 from tasks.store.archive import Archive
@@ -37,17 +38,33 @@ def structure_batch(sources: Sequence[Source], context: RunContext) -> Ref:
     return store.put_arrays({"structure": np.stack(rows)})
 
 
-@stage(version=1, run_name="structure {selection.table} {selection.version}")
-def structure_sources(selection: PoolSelection, context: RunContext) -> Ref:
-    """Fine structure of the real images that fed a pool: `id`, `uri` (n,), `structure` (n, d)."""
-    store = ContentStore(context.store_uri)
+@stage(version=2, run_name="structure {selection.table} {selection.version}")
+def structure_sources(
+    selection: PoolSelection, lineages: PoolSelection, context: RunContext
+) -> Ref:
+    """Fine structure of the real images that fed a pool, or that a model set was trained on.
+
+    `id`, `uri`, `name`, `role` (n,), `structure` (n, d): the pool's own sources, then those of the
+    sets that painted it, then those of the trial's own set. An image may stand there twice.
+    """
     rows = Archive(selection.pool).sources(selection.version)
     fine = np.zeros((len(rows), SIDE_PX**2), dtype=np.float32)
     for index, row in enumerate(rows):
         pixels = decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
         fine[index] = fine_structure(display_rgb(pixels, display_range(pixels)))
-    names = {name: np.array([row[name] for row in rows]) for name in ("id", "uri")}
-    return store.put_arrays({**names, "structure": fine})
+    trained = Archive(lineages.pool).lineages(lineages.version)
+    models = open_model_set(context.models)
+    if models.lineage is not None:
+        trained.append((models.lineage.sources, models.structure()))
+    known = [(row["id"], row["uri"], row["id"][:12], OF_POOL) for row in rows]
+    known += [(one.id, one.uri, one.name, TRAINED_SET) for part, _ in trained for one in part]
+    columns = np.array(known, dtype=np.str_).reshape(-1, 4).T
+    return ContentStore(context.store_uri).put_arrays(
+        {
+            **dict(zip(("id", "uri", "name", "role"), columns, strict=True)),
+            "structure": np.concatenate([fine, *(part for _, part in trained)]),
+        }
+    )
 
 
 @stage(version=1, run_name="view {images[0].source.name} +")

@@ -25,10 +25,14 @@ def columns(row_id: str, **changes) -> dict:
     } | changes  # fmt: skip
 
 
-def run_row(run_id: str, base: str | None = None, fingerprint: str = "f" * 32) -> RunRow:
+def run_row(
+    run_id: str, base: str | None = None, *, fingerprint: str = "f" * 32,
+    embedder: str = "e" * 32, lineage: str = "",
+) -> RunRow:  # fmt: skip
     return RunRow(
         run_id=run_id, base_version=base, params="{}", calibration="{}", funnel="{}",
         versions="{}", energy="{}", created_at="2026-11-23", model_set_fingerprint=fingerprint,
+        embedder_fingerprint=embedder, lineage=lineage,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ PoolstarError
 ├── ArchiveError            a pool cannot be read or written
 │   ├── PoolBroken          its files are damaged
 │   ├── PoolLocked          another run is writing
-│   ├── ModelSetMismatch    it was grown by another model set
+│   ├── ModelSetMismatch    it was measured by another embedder
 │   └── UnknownVersion      no such version or row
 └── TransientError          time may heal it; the only error a stage retries
 """
@@ -52,7 +52,7 @@ class PoolLocked(ArchiveError):
 
 
 class ModelSetMismatch(ArchiveError):
-    """The pool's embeddings come from another model set and cannot be compared."""
+    """The pool's embeddings come from another embedder and cannot be compared."""
 
 
 class UnknownVersion(ArchiveError):

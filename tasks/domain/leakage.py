@@ -1,5 +1,7 @@
 """The leakage guard: test images whose source, group or near-duplicate was used before the test.
 
+Used is what fed the pool, what trained the detectors, and what a model set was adapted on.
+
 Near-duplicates by normalised correlation r = <a, b>, a and b the fine structure of two images:
 grey, at 48 x 48 pixels, less its own blur (sigma 3), of mean 0 and length 1; the highest over the
 eight flips and quarter turns. Brightness and contrast, scale and JPEG leave r near 1; two parts of
@@ -20,6 +22,7 @@ from tasks.domain.luminance import luminance
 SIDE_PX = 48
 BLUR_PX = 3.0
 NAMED_AT_MOST = 8
+TRAINING, OF_POOL, TRAINED_SET = "training", "source of the pool", "trained the model set"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def leaks(
     Args:
         test: (name, source id, group) of each test image.
         structure: (n, d) their fine structure, in the same order.
-        seen: what fed the pool, its calibration, or the detectors' training.
+        seen: what fed the pool, its calibration, the generator's or the detectors' training.
         max_similarity: correlation above which two images are near-duplicates.
     """
     found = {}
@@ -100,7 +103,8 @@ def require_no_leaks(found: Mapping[str, str]) -> None:
         shown = "; ".join(f"{name} is {why}" for name, why in list(found.items())[:NAMED_AT_MOST])
         more = f"; and {len(found) - NAMED_AT_MOST} more" if len(found) > NAMED_AT_MOST else ""
         raise BadInput(
-            "Expected test images that nothing has seen before, but the pool, its calibration or "
-            f"the training knows {len(found)} of them: {shown}{more}. Take them out of the test, "
-            "name a pool grown without them, or leave them out with --drop-leaks"
+            "Expected test images that nothing has seen before, but the pool, its calibration, "
+            f"the model set or the training knows {len(found)} of them: {shown}{more}. Take them "
+            "out of the test, name a pool and a model set made without them, or leave them out "
+            "with --drop-leaks"
         )

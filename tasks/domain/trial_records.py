@@ -91,7 +91,7 @@ class Comparison(Record):
 
 
 class DataSummary(Record):
-    """The data of a trial in numbers."""
+    """The data of a trial in numbers; `adapted_on`: training images that the generator knows."""
 
     dataset: str
     note: str
@@ -106,6 +106,7 @@ class DataSummary(Record):
     without_bead: int
     dropped: dict[str, str]
     ood: dict[str, int]
+    adapted_on: int = 0
 
 
 class TrialResult(Record):

@@ -34,6 +34,9 @@ class Part(BaseModel):
     format: str
     path: str
     revision: str | None = Field(None, description="Pinned revision, for provenance")
+    adapter: str | None = Field(
+        None, description="Folder of LoRA factors and learned tokens laid over the weights"
+    )
 
 
 class Defaults(BaseModel):
@@ -82,21 +85,48 @@ class ModelSet(BaseModel):
         text = self.embedder.model_dump_json() + json.dumps(files, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    @property
+    def generation(self) -> int:
+        """Generation of its images: 0, or 1 where it was trained on generated ones."""
+        used = self.lineage is not None and self.lineage.used_synthetic
+        return int(self.trained_on_synthetic or used)
+
+    def shapes_of(self, kind: str) -> tuple[DefectShape, ...]:
+        """The shapes of a kind; those of all kinds for one without its own, as `sound` is."""
+        every = tuple(shape for shapes in self.shapes.values() for shape in shapes)
+        return self.shapes.get(kind, every)
+
     def structure(self) -> NDArray[np.float32]:
-        """(n, d) fine structure of the lineage's sources, row by row; (0, d) without a lineage."""
+        """(n, d) fine structure of the lineage's sources, row by row; (0, d) without a lineage.
+
+        Raises:
+            ModelSetError: its file is missing or changed, or has not one row a source.
+        """
         if self.lineage is None:
             return np.zeros((0, SIDE_PX**2), dtype=np.float32)
         from safetensors.numpy import load_file
 
-        return load_file(self.root / STRUCTURE)["structure"].astype(np.float32)
+        path, expected = self.root / STRUCTURE, (len(self.lineage.sources), SIDE_PX**2)
+        if not path.is_file() or file_sha256(path) != self.files.get(STRUCTURE):
+            raise ModelSetError(f"Expected {path} as adapt_generator wrote it, but it is not")
+        rows = load_file(path)["structure"].astype(np.float32)
+        if rows.shape != expected:
+            raise ModelSetError(f"Expected {expected} structure in {path}, but got {rows.shape}")
+        return rows
 
     def path_of(self, part: Part) -> Path:
         """Where a part lies on this machine."""
         return self.root / part.path
 
+    @property
+    def adapter_path(self) -> Path | None:
+        """Where the inpainter's adapter lies, or None."""
+        adapter = self.inpainter.adapter
+        return None if adapter is None else self.root / adapter
+
     def provenance(self, device: str, dtype: str) -> dict[str, object]:
-        """Model ids, revisions, weight hashes and library versions, for every pool row."""
-        return {
+        """Model ids, revisions, weight hashes, library versions, base; for every pool row."""
+        told: dict[str, object] = {
             "set": self.name,
             "set_version": self.version,
             "fingerprint": self.fingerprint,
@@ -113,6 +143,13 @@ class ModelSet(BaseModel):
             "device": device,
             "dtype": dtype,
         }
+        if self.lineage is not None:
+            told["adapted_from"] = {
+                "set": self.lineage.base,
+                "set_version": self.lineage.base_version,
+                "fingerprint": self.lineage.base_fingerprint,
+            }
+        return told
 
 
 def open_model_set(name_or_path: str) -> ModelSet:

@@ -19,6 +19,8 @@ from tasks.domain.errors import (
     PoolBroken,
     UnknownVersion,
 )
+from tasks.domain.lineage import AdaptationSource
+from tasks.store.lineages import decoded_lineage
 from tasks.store.rows import (
     RUNS_SCHEMA,
     SOURCES_SCHEMA,
@@ -64,16 +66,22 @@ class Archive(PoolTables):
 
     # --- reading -----------------------------------------------------------------------------
 
-    def require_model_set(self, fingerprint: str) -> None:
-        """Raises ModelSetMismatch unless the pool is new or holds this model set's embeddings."""
+    def require_model_set(self, embedder_fingerprint: str) -> None:
+        """Check that the pool is new, or that all its embeddings come from this embedder.
+
+        Raises:
+            ModelSetMismatch: they come from another one and cannot be compared.
+            ArchiveError: an older poolstar wrote the pool.
+        """
         version = self.latest()
         if version is None:
             return
-        held = set(self._read("runs", version, ["model_set_fingerprint"]).to_pydict().popitem()[1])
-        if held != {fingerprint}:
+        held = {row["embedder_fingerprint"] for row in self._current_runs(version)}
+        if held != {embedder_fingerprint}:
             raise ModelSetMismatch(
-                f"Expected a pool grown by model set {fingerprint[:12]}, but {self.uri} was grown "
-                f"by {', '.join(sorted(h[:12] for h in held))}; name another pool"
+                f"Expected a pool measured by embedder {embedder_fingerprint[:12]}, but {self.uri} "
+                f"was measured by {', '.join(sorted(h[:12] for h in held))}; name another pool, or "
+                "a model set that shares its embedder"
             )
 
     def base_version_for(self, run_id: str) -> str | None:
@@ -133,11 +141,29 @@ class Archive(PoolTables):
         names = ["id", "uri", "label", "bytes"]
         return list(self._read("sources", self._existing(version), names).to_pylist())
 
+    def lineages(
+        self, version: str | None = None
+    ) -> list[tuple[tuple[AdaptationSource, ...], NDArray[np.float32]]]:
+        """What the model sets of a version were trained on, each set's lineage once.
+
+        Returns:
+            The sources of each, and (n, SIDE_PX^2) their fine structure, rows of length 1.
+
+        Raises:
+            ArchiveError: an older poolstar wrote the pool.
+        """
+        runs = self._current_runs(self._existing(version))
+        texts = [run["lineage"] for run in runs if run["lineage"]]
+        return self._readable(lambda: [decoded_lineage(text) for text in texts])
+
     def manifests(self, version: str | None = None) -> dict[str, str]:
-        """The recorded manifest of each table of a version."""
+        """The recorded manifest of each table of a version, and one of its `lineages`."""
         version = self._existing(version)
-        run = next(row for row in self._runs(version) if row["version"] == version)
-        return {name: run[f"{name}_manifest"] for name in ("pool", "rejected", "sources")}
+        runs = self._current_runs(version)
+        run = next(row for row in runs if row["version"] == version)
+        kept = {row["model_set_fingerprint"]: row["lineage"] for row in runs if row["lineage"]}
+        tables = {name: run[f"{name}_manifest"] for name in ("pool", "rejected", "sources")}
+        return tables | {"lineages": manifest_of(kept)}
 
     def row(self, row_id: str, version: str | None = None) -> dict[str, Any]:
         """All columns of one accepted or rejected image, and in which `table` it stands.
@@ -191,7 +217,7 @@ class Archive(PoolTables):
 
         Raises:
             PoolLocked: another run has been writing for ten minutes.
-            ArchiveError: the disk is full or the pool cannot be written.
+            ArchiveError: the disk is full, the pool cannot be written, or an older poolstar did.
         """
         with self._writing():
             self._roll_back()
@@ -201,12 +227,15 @@ class Archive(PoolTables):
                 )
             self._create_tables(embedding_dim)
             before = self.latest()
+            kept = set() if before is None else self._kept_lineages(before)
             version = f"v{1 if before is None else int(before[1:]) + 1}"
             held = self._open("pool").count_rows()
             self._insert("rejected", rejected)
             self._insert("sources", sources)
             self._insert("pool", pool)
             figures = self._summary(run, version, held)
+            if run.model_set_fingerprint in kept:
+                figures["lineage"] = ""
             self._insert_records("runs", [figures], "run_id")
             for name in TABLES:
                 table = self._open(name)
@@ -214,6 +243,11 @@ class Archive(PoolTables):
         return LandedVersion(
             version, figures["pool_manifest"], figures["accepted"], figures["rows"]
         )
+
+    def _kept_lineages(self, version: str) -> set[str]:
+        """Fingerprints of the model sets whose lineage stands in a version already."""
+        runs = self._current_runs(version)
+        return {run["model_set_fingerprint"] for run in runs if run["lineage"]}
 
     def _create_tables(self, dim: int) -> None:
         """Empty tables where there are none yet."""

@@ -66,7 +66,10 @@ class SourceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """One run, as JSON texts where a value has parts."""
+    """One run, as JSON texts where a value has parts.
+
+    `lineage` is what the model set was trained on (`encoded_lineage`), or empty.
+    """
 
     run_id: str
     base_version: str | None
@@ -77,6 +80,8 @@ class RunRow:
     energy: str
     created_at: str
     model_set_fingerprint: str
+    embedder_fingerprint: str
+    lineage: str
 
 
 @dataclass(frozen=True, kw_only=True)

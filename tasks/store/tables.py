@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from upath import UPath
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
-from tasks.store.rows import manifest_of
+from tasks.store.rows import RUNS_SCHEMA, manifest_of
 
 T = TypeVar("T")
 TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
@@ -130,6 +130,20 @@ class PoolTables:
     def _runs(self, version: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._read("runs", version, None).to_pylist()
         return rows
+
+    def _current_runs(self, version: str) -> list[dict[str, Any]]:
+        """Rows of `runs` that name embedder and lineage.
+
+        Raises:
+            ArchiveError: an older poolstar wrote the pool.
+        """
+        missing = set(RUNS_SCHEMA.names) - set(self._schema("runs", version).names)
+        if missing:
+            raise ArchiveError(
+                f"Expected a pool whose runs name {', '.join(sorted(missing))}, but {self.uri} was "
+                "written by an older poolstar; name another pool and grow it from the images again"
+            )
+        return self._runs(version)
 
     def _run(self, run_id: str) -> dict[str, Any] | None:
         """A landed run's row, or None."""

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adapted import lineage_of, structure_of
 from flow_runs import stage_states
+from landed import run_row
 from small_trial import KILLED_TRIAL, null_pool, render_dataset, small_trial
 
 from flows.run_trial import run_trial
@@ -19,6 +21,7 @@ from tasks.domain.errors import BadInput
 from tasks.domain.trial_parameters import ARMS
 from tasks.domain.trial_records import TrialResult
 from tasks.store.archive import Archive
+from tasks.store.lineages import encoded_lineage
 from tasks.store.trials import Trials
 
 
@@ -187,6 +190,33 @@ def test_a_leak_of_each_kind_is_refused_by_name(tried, dataset, tmp_path, way):
         run_trial(leaking)
     assert not (tmp_path / "leak.html").exists()
     assert len(Trials(params.pool).rows()) <= 3
+
+
+@pytest.mark.slow
+def test_what_the_generator_was_adapted_on_is_told_of_training_and_refused_in_the_test(
+    tried, dataset, tmp_path
+):
+    known, _ = tried
+    pool = str(tmp_path / "pool")
+    shutil.copytree(known.pool, pool)
+    params = small_trial(
+        dataset, tmp_path, arms=("real",), store=f"{known.pool}.store", mix={"shares": (0.0,)},
+    )  # fmt: skip
+
+    def adapt_on(part: str, count: int) -> None:
+        paths = sorted((dataset / part / "ko").rglob("*.png"))[:count]
+        lineage = encoded_lineage(lineage_of(paths).sources, structure_of(paths))
+        run = run_row(part, Archive(pool).latest(), fingerprint=part, lineage=lineage)
+        Archive(pool).land(run, pool=[], rejected=[], sources=[], embedding_dim=8)
+
+    adapt_on("train", 5)
+    result = run_trial(params)
+    assert result.data.adapted_on == 5
+    assert "adapted on 5 of the 36 training images" in Path(result.report).read_text()
+    adapt_on("test", 1)
+    with pytest.raises(BadInput, match=r"is the same image as .* \(trained the model set\)"):
+        run_trial(params)
+    assert run_trial(params.model_copy(update={"version": "v2"})).data.adapted_on == 5
 
 
 @pytest.mark.slow

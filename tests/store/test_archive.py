@@ -146,9 +146,13 @@ def test_unknown_pools_and_versions_are_said_plainly(pool, tmp_path):
         Archive(str(pool)).verify("v9")
 
 
-def test_another_model_set_is_refused(pool):
-    Archive(str(pool)).require_model_set("f" * 32)
-    with pytest.raises(ModelSetMismatch, match="another pool"):
+def test_sets_that_share_the_embedder_share_a_pool_and_another_embedder_is_refused(pool):
+    Archive(str(pool)).land(
+        run_row("r2", "v1", fingerprint="a" * 32),
+        pool=[PoolRow(**columns("d"))], rejected=[], sources=[], embedding_dim=8,
+    )  # fmt: skip
+    Archive(str(pool)).require_model_set("e" * 32)
+    with pytest.raises(ModelSetMismatch, match=r"embedder 000.*eee.*name another pool"):
         Archive(str(pool)).require_model_set("0" * 32)
 
 
