@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows import trial_commands
+from flows import adapt_command, trial_commands
 from flows.terminal import (
     AsJson,
     Models,
@@ -44,6 +44,7 @@ pool_app = typer.Typer(help="Look into a pool.", no_args_is_help=True)
 models_app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
 app.add_typer(pool_app, name="pool")
 app.add_typer(models_app, name="models")
+adapt_command.register(app)
 trial_commands.register(app)
 
 

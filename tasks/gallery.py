@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,16 +68,20 @@ def _strip(judged: Judged, store: ContentStore) -> str:
     before = display_rgb(pixels, value_range)
     after = display_rgb(store.get_image(judged.candidate.image), value_range)
     region = store.get_mask(plan.region)
-    box = _view_box(plan.window_xywh, region.shape)
-    panels = [_panel(before[box]), _outlined(before[box], region[box]), _panel(after[box])]
+    box = view_box(plan.window_xywh, region.shape)
+    return data_uri(
+        joined([panel(before[box]), outlined(before[box], region[box]), panel(after[box])])
+    )
+
+
+def joined(panels: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Panels beside each other with white gaps; one or more."""
     gap = np.full((PANEL_PX, GAP_PX, 3), 255, dtype=np.uint8)
-    strip = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    return data_uri(strip)
+    parts = [part for one in panels for part in (one, gap)]
+    return np.concatenate(parts[:-1], axis=1)
 
 
-def _view_box(
-    window_xywh: tuple[int, int, int, int], shape: tuple[int, ...]
-) -> tuple[slice, slice]:
+def view_box(window_xywh: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
     """A square around the window with some context, inside the image."""
     x, y, width, height = window_xywh
     side = min(round(CONTEXT * max(width, height)), *shape)
@@ -85,20 +90,20 @@ def _view_box(
     return slice(top, top + side), slice(left, left + side)
 
 
-def _panel(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def panel(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The view at the panel's size."""
     image = Image.fromarray(np.ascontiguousarray(view))
     return np.asarray(image.resize((PANEL_PX, PANEL_PX), Image.Resampling.LANCZOS))
 
 
-def _outlined(view: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def outlined(view: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The view with the region's outline, drawn after scaling so that it stays thin."""
-    panel = _panel(view).copy()
+    drawn = panel(view).copy()
     side = region.shape[0]
     index = (np.arange(PANEL_PX) * side) // PANEL_PX
     large = region[np.ix_(index, index)]
-    panel[large & ~ndimage.binary_erosion(large, iterations=1)] = OUTLINE
-    return panel
+    drawn[large & ~ndimage.binary_erosion(large, iterations=1)] = OUTLINE
+    return drawn
 
 
 def data_uri(image_rgb: NDArray[np.uint8]) -> str:

@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.domain.errors import BadParameters, ImageRefused
 from tasks.domain.parameters import IngestParams
 from tasks.domain.records import Refusal, RunContext, Source, SourceFile, Stage
@@ -31,11 +34,11 @@ def _refusal(name: str, exc: Exception) -> Refusal:
     return Refusal(subject=name, stage=Stage.INGEST, reason=reason)
 
 
-@stage(version=1, run_name="ingest {files[0].name} +")
+@stage(version=2, run_name="ingest {files[0].name} +")
 def ingest_batch(
     files: Sequence[SourceFile], context: RunContext, params: IngestParams
 ) -> list[Source | Refusal]:
-    """Each file decoded once and kept by content, or refused with its reason."""
+    """Each file decoded once and kept by content with its defect's mask, or refused with reason."""
     store = ContentStore(context.store_uri)
     return [_ingested(file, store, params) for file in files]
 
@@ -45,6 +48,7 @@ def _ingested(file: SourceFile, store: ContentStore, params: IngestParams) -> So
     try:
         data = Path(file.path).read_bytes()
         pixels = decoded_pixels(data, max_pixels=params.max_pixels, min_side_px=params.min_side_px)
+        defect = _defect(file, pixels.shape[0], pixels.shape[1], params)
     except (OSError, ImageRefused) as exc:
         return _refusal(file.name, exc)
     return Source(
@@ -56,4 +60,50 @@ def _ingested(file: SourceFile, store: ContentStore, params: IngestParams) -> So
         image=store.put(data),
         width_px=pixels.shape[1],
         height_px=pixels.shape[0],
+        defect=None if defect is None else store.put_mask(defect),
     )
+
+
+def _defect(
+    file: SourceFile, height_px: int, width_px: int, params: IngestParams
+) -> NDArray[np.bool_] | None:
+    """The mask of a defective image's defect, from its mask or its boxes; None without either.
+
+    Raises:
+        ImageRefused: the mask is of another size, empty, or no image; or no box lies in the image.
+    """
+    if file.label == "OK" or not (file.mask or file.boxes):
+        return None
+    if file.mask is not None:
+        return _read_mask(Path(file.mask), height_px, width_px, params)
+    mask = np.zeros((height_px, width_px), dtype=bool)
+    for x, y, width, height in file.boxes:
+        mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = True
+    if not mask.any():
+        raise ImageRefused(
+            f"no box {file.boxes} of its defect lies in the image of {width_px}x{height_px}; "
+            "expected x y w h in its pixels"
+        )
+    return mask
+
+
+def _read_mask(
+    path: Path, height_px: int, width_px: int, params: IngestParams
+) -> NDArray[np.bool_]:
+    """A mask file as (H, W) bool: True above half of its highest value."""
+    try:
+        pixels = decoded_pixels(path.read_bytes(), max_pixels=params.max_pixels, min_side_px=1)
+    except (OSError, ImageRefused) as exc:
+        reason = exc.strerror or exc if isinstance(exc, OSError) else exc
+        raise ImageRefused(f"its mask {path.name} cannot be used: {reason}") from exc
+    values = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+    if values.shape != (height_px, width_px):
+        raise ImageRefused(
+            f"its mask {path.name} is {values.shape[1]}x{values.shape[0]}; expected "
+            f"{width_px}x{height_px}, as the image"
+        )
+    if not values.any():
+        raise ImageRefused(
+            f"its mask {path.name} is empty; expected the defect's pixels, or no mask at all"
+        )
+    return np.asarray(values > values.max() // 2)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from tasks.domain.images import Pixels, display_range, display_rgb, in_source_units
 from tasks.domain.parameters import InpaintParams
 from tasks.domain.records import Candidate, PlannedEdit, RunContext
+from tasks.domain.resizing import resized, resized_mask, resized_rgb
 from tasks.domain.window import crop, stitched, with_detail, with_white_balance
 from tasks.models.inpainter import PaintJob, effective_steps
 from tasks.models.loading import inpainter
@@ -50,8 +50,8 @@ def _job(plan: PlannedEdit, store: ContentStore, native_px: int) -> PaintJob:
     window = crop(view, plan.window_xywh)
     region = crop(store.get_mask(plan.region), plan.window_xywh)
     return PaintJob(
-        window_rgb=_resized_rgb(window, native_px),
-        region=_resized_mask(region, native_px),
+        window_rgb=resized_rgb(window, native_px),
+        region=resized_mask(region, native_px),
         prompt=plan.edit.prompt,
         negative_prompt=plan.edit.negative_prompt,
         seed=plan.edit.seed,
@@ -75,31 +75,7 @@ def _composed(
     window_region = crop(region, plan.window_xywh).astype(bool)
     original = crop(display_rgb(pixels, value_range), plan.window_xywh).astype(np.float32)
     side_px = original.shape[0]
-    detailed = with_detail(_resized(painted, side_px), original, _resized(reconstructed, side_px))
+    detailed = with_detail(resized(painted, side_px), original, resized(reconstructed, side_px))
     balanced = with_white_balance(detailed, original, window_region)
     values = in_source_units(balanced, pixels, value_range)
     return stitched(pixels, values, region, plan.window_xywh, params.feather_px)
-
-
-def _resized(image: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
-    """The square image at another size; itself when it already has it."""
-    if image.shape[0] == side_px:
-        return image
-    return np.asarray(
-        resize(image, (side_px, side_px), order=3, anti_aliasing=image.shape[0] > side_px),
-        dtype=np.float32,
-    )
-
-
-def _resized_rgb(window: NDArray[np.generic], side_px: int) -> NDArray[np.uint8]:
-    """The (s, s, 3) uint8 window at the model's size."""
-    values = _resized(window.astype(np.float32), side_px)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def _resized_mask(mask: NDArray[np.generic], side_px: int) -> NDArray[np.bool_]:
-    """The mask at the model's size; any touched pixel stays, so that thin regions survive."""
-    if mask.shape[0] == side_px:
-        return mask.astype(bool)
-    grown = resize(mask.astype(np.float32), (side_px, side_px), order=1, anti_aliasing=True)
-    return np.asarray(grown > 0.2)

@@ -17,12 +17,12 @@ from tasks.domain.records import (
 )
 from tasks.domain.region import draw_region
 from tasks.domain.window import window_around
-from tasks.models.model_set import open_model_set
+from tasks.models.model_set import ModelSet, open_model_set
 from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=2, run_name="plan {edits[0].kind} +{edits[0].variant}")
+@stage(version=3, run_name="plan {edits[0].kind} +{edits[0].variant}")
 def plan_batch(
     edits: Sequence[Edit],
     sources: Sequence[Source],
@@ -31,31 +31,32 @@ def plan_batch(
 ) -> list[PlannedEdit | Refusal]:
     """A planned edit for each edit; sources and beads are given edit by edit."""
     store = ContentStore(context.store_uri)
-    native_px = open_model_set(context.models).native_window_px
+    models = open_model_set(context.models)
     return [
-        _planned(edit, source, bead, store, native_px, context.models_fingerprint)
+        _planned(edit, source, bead, store, models)
         for edit, source, bead in zip(edits, sources, beads, strict=True)
     ]
 
 
 def _planned(
-    edit: Edit, source: Source, bead: Bead, store: ContentStore, native_px: int, fingerprint: str
+    edit: Edit, source: Source, bead: Bead, store: ContentStore, models: ModelSet
 ) -> PlannedEdit | Refusal:
     """The edit with its region drawn from the edit's own seed."""
     bead_mask = store.get_mask(bead.mask)
     rng = np.random.default_rng((edit.seed, 0))
-    side_px = min(native_px, *bead_mask.shape)
+    side_px = min(models.native_window_px, *bead_mask.shape)
     try:
-        region = draw_region(bead_mask, edit.region, rng, side_px)
+        shapes = models.shapes_of(edit.kind)
+        region = draw_region(bead_mask, edit.region, rng, side_px, shapes)
     except ImageRefused as exc:
-        subject = content_id(edit, fingerprint)
+        subject = content_id(edit, models.fingerprint)
         return Refusal(subject=subject, stage=Stage.REGION, reason=str(exc))
     ref = store.put_mask(region)
     return PlannedEdit(
-        id=content_id(source.id, ref.sha256, edit, fingerprint),
+        id=content_id(source.id, ref.sha256, edit, models.fingerprint),
         edit=edit,
         source=source,
         bead=bead,
         region=ref,
-        window_xywh=window_around(region, native_px),
+        window_xywh=window_around(region, models.native_window_px),
     )

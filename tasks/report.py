@@ -101,8 +101,8 @@ def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
     size, cut = sum(map(len, lines)), 0
     for tile in tiles:
         line = (
-            f"| {_cell(tile.kind)} | ![{_cell(tile.kind)}]({tile.strip}) | {tile.s_i:.2f} "
-            f"| {tile.realism:.2f} | {tile.d_plaus:.2f} | {_cell(tile.prompt)} |"
+            f"| {cell(tile.kind)} | ![{cell(tile.kind)}]({tile.strip}) | {tile.s_i:.2f} "
+            f"| {tile.realism:.2f} | {tile.d_plaus:.2f} | {cell(tile.prompt)} |"
         )
         if size + len(line) > GALLERY_BYTES:
             cut += 1
@@ -114,7 +114,7 @@ def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """User text made harmless in a markdown table."""
     plain = html.escape(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "|[]()`*_!<>\\" else c for c in plain)

@@ -1,19 +1,22 @@
 """The region M: which bead pixels an edit may change, drawn in the shape of a defect.
 
 Shapes are sized by the window's side s, so that they survive the model's latent grid whatever
-its native resolution: a crack's tube is .12 s wide, pores .10-.22 s, a patch up to .55 s.
+its native resolution: a crack's tube is .12 s wide, pores .10-.22 s, a patch up to .55 s. A
+learned shape has the size of the plant's own defects, grown by a rim that the blend needs.
 Source: article 3.2 (M is 1 on the bead pixels to edit).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.draw import disk
 
-from tasks.domain.errors import ImageRefused
+from tasks.domain.errors import BadParameters, ImageRefused
 from tasks.domain.records import RegionStrategy
+from tasks.domain.shapes import DefectShape, drawn_like
 
 BoolMask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -21,10 +24,16 @@ Point = tuple[float, float]
 MIN_REGION_PX = 12
 TUBE_RADIUS = 0.06
 REACH = 0.36
+LEARNED_REACH = 1.6  # longest learned region, in sides
+RIM_PX = 2
 
 
 def draw_region(
-    bead: BoolMask, strategy: RegionStrategy, rng: np.random.Generator, side_px: int
+    bead: BoolMask,
+    strategy: RegionStrategy,
+    rng: np.random.Generator,
+    side_px: int,
+    shapes: Sequence[DefectShape] = (),
 ) -> BoolMask:
     """A region of the given shape, wholly inside the bead.
 
@@ -33,13 +42,20 @@ def draw_region(
         strategy: the shape; `bead` returns the bead itself.
         rng: decides place, size and form.
         side_px: side of the window the model will see, in image pixels.
+        shapes: of real defects, for `learned`.
 
     Returns:
         (H, W) bool, a subset of `bead`, at least 12 pixels large.
 
     Raises:
         ImageRefused: the bead is too small to hold a region.
+        BadParameters: `learned` without shapes.
     """
+    if strategy is RegionStrategy.LEARNED and not shapes:
+        raise BadParameters(
+            "Expected a model set with shapes of real defects for the region `learned`, but it has "
+            "none; adapt a set to the plant, or name another region"
+        )
     if int(bead.sum()) < MIN_REGION_PX:
         raise ImageRefused(f"Expected a bead of {MIN_REGION_PX} px or more, but got {bead.sum()}")
     if strategy is RegionStrategy.BEAD:
@@ -47,10 +63,11 @@ def draw_region(
     # Where the image cuts the bead is no edge of the bead, unless the bead is all there is.
     padded = np.pad(bead, 1, mode="constant" if bead.all() else "edge")
     depth = ndimage.distance_transform_edt(padded)[1:-1, 1:-1]
+    draw = _SHAPES.get(strategy, partial(_learned, shapes))
     for _ in range(8):
         anchor = _anchor(depth, strategy, rng)
-        axis = _local_axis(bead, anchor, side_px)
-        region = _SHAPES[strategy](bead.shape, anchor, axis, side_px, rng) & bead
+        axis = local_axis(bead, anchor, side_px)
+        region = draw(bead.shape, anchor, axis, side_px, rng) & bead
         if int(region.sum()) >= MIN_REGION_PX:
             return region
     raise ImageRefused(f"Expected room for a {strategy} region, but the bead is too thin")
@@ -69,8 +86,10 @@ def _anchor(
     return float(rows[pick]), float(cols[pick])
 
 
-def _local_axis(bead: BoolMask, anchor: Point, side_px: int) -> Point:
+def local_axis(bead: BoolMask, anchor: Point, side_px: int) -> Point:
     """Unit vector (row, col) along the bead near the anchor, by principal components."""
+    if bead.all():  # no bead: the image's own axis
+        return 0.0, 1.0
     rows, cols = np.nonzero(bead)
     near = np.hypot(rows - anchor[0], cols - anchor[1]) < 1.2 * side_px
     points = np.stack([rows[near], cols[near]]).astype(np.float64)
@@ -165,6 +184,19 @@ def _band(
     along, across = dr * axis[0] + dc * axis[1], dc * axis[0] - dr * axis[1]
     length = side_px * rng.uniform(0.3, 2 * REACH)
     return np.asarray((np.abs(along) <= length / 2) & (np.abs(across) <= REACH * side_px))
+
+
+def _learned(
+    shapes: Sequence[DefectShape],
+    shape: tuple[int, ...],
+    anchor: Point,
+    axis: Point,
+    side_px: int,
+    rng: np.random.Generator,
+) -> BoolMask:
+    """A shape like those of real defects."""
+    drawn = drawn_like(shapes, (shape[0], shape[1]), anchor, axis, LEARNED_REACH * side_px, rng)
+    return np.asarray(ndimage.binary_dilation(drawn, iterations=RIM_PX))
 
 
 _Shape = Callable[[tuple[int, ...], Point, Point, int, np.random.Generator], BoolMask]

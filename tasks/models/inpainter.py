@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
+from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -53,6 +54,36 @@ def _variant(folder: Path) -> str | None:
     return "fp16" if half.is_file() and not weights.is_file() else None
 
 
+def load_pipeline(path: str | Path, dtype: "torch.dtype", *, revision: str | None = None) -> Any:
+    """The StableDiffusionInpaintPipeline at a path, in safetensors, on the CPU.
+
+    Raises:
+        ModelSetError: nothing usable is there; pickled weights are never loaded.
+    """
+    from diffusers import StableDiffusionInpaintPipeline
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    options: dict[str, Any] = {"dtype": dtype, "safety_checker": None}
+    try:
+        if str(path).endswith(".safetensors"):
+            return StableDiffusionInpaintPipeline.from_single_file(str(path), **options)
+        return StableDiffusionInpaintPipeline.from_pretrained(
+            str(path),
+            revision=revision,
+            use_safetensors=True,
+            variant=_variant(Path(path)),
+            requires_safety_checker=False,
+            **options,
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        raise ModelSetError(
+            f"Expected an inpainting pipeline in safetensors at {path}, but: {exc}"
+        ) from exc
+
+
 class Inpainter:
     """A loaded inpainting pipeline on one device."""
 
@@ -71,41 +102,23 @@ class Inpainter:
         device: str,
         *,
         revision: str | None = None,
+        adapter: Path | None = None,
         full_precision: bool = False,
     ) -> "Inpainter":
         """Load a diffusers folder, a single .safetensors file, or a pinned hub revision.
+
+        Args:
+            adapter: folder of an adaptation (see `tasks.models.adapter`), merged into the weights.
 
         Raises:
             ModelSetError: nothing usable is there; pickled weights are never loaded.
         """
         import torch
-        from diffusers import StableDiffusionInpaintPipeline
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
 
-        diffusers_logging.disable_progress_bar()
-        transformers_logging.disable_progress_bar()
         dtype = torch.float32 if full_precision else half_precision(device)
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "safety_checker": None,
-        }
-        try:
-            if str(path).endswith(".safetensors"):
-                pipeline = StableDiffusionInpaintPipeline.from_single_file(str(path), **options)
-            else:
-                pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-                    str(path),
-                    revision=revision,
-                    use_safetensors=True,
-                    variant=_variant(Path(path)),
-                    requires_safety_checker=False,
-                    **options,
-                )
-        except (OSError, ValueError, KeyError) as exc:
-            raise ModelSetError(
-                f"Expected an inpainting pipeline in safetensors at {path}, but: {exc}"
-            ) from exc
+        pipeline = load_pipeline(path, dtype, revision=revision)
+        if adapter is not None:
+            merge_adapter(pipeline, adapter)
         pipeline.set_progress_bar_config(disable=True)
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)

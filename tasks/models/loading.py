@@ -20,7 +20,7 @@ _LOCKS = {
 
 
 @lru_cache(maxsize=4)
-def _verified(name: str, fingerprint: str) -> ModelSet:
+def verified(name: str, fingerprint: str) -> ModelSet:
     """The set, its files hashed once a process; a changed one is refused."""
     models = open_model_set(name)
     require_intact(models)
@@ -29,24 +29,25 @@ def _verified(name: str, fingerprint: str) -> ModelSet:
 
 @lru_cache(maxsize=4)
 def _load_segmenter(name: str, fingerprint: str, device: str) -> Segmenter:
-    models = _verified(name, fingerprint)
+    models = verified(name, fingerprint)
     return Segmenter.load(models.segmenter.format, models.path_of(models.segmenter), device)
 
 
 @lru_cache(maxsize=2)
 def _load_inpainter(name: str, fingerprint: str, device: str) -> Inpainter:
-    models = _verified(name, fingerprint)
+    models = verified(name, fingerprint)
     return Inpainter.load(
         models.path_of(models.inpainter),
         device,
         revision=models.inpainter.revision,
+        adapter=models.adapter_path,
         full_precision=models.full_precision,
     )
 
 
 @lru_cache(maxsize=4)
 def _load_embedder(name: str, fingerprint: str, device: str) -> Embedder:
-    models = _verified(name, fingerprint)
+    models = verified(name, fingerprint)
     return Embedder.load(models.embedder.format, models.path_of(models.embedder), device)
 
 

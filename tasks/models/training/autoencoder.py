@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tasks.models.training.checkpoints import load_checkpoint, save_checkpoint
 
 Log = Callable[[str], None]
+DECODER_BATCH = 8
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -122,12 +123,21 @@ def train_decoder(
     trained.requires_grad_(requires_grad=True)
 
     def loss_of(x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            latents = vae.encode(x).latent_dist.mode()
-        return reconstruction_loss(vae.decode(latents).sample, x, squares=squares)
+        return _decoded_loss(vae, x, squares)
 
     _fit(vae, trained, loss_of, windows, held_out, checkpoint, steps, learning_rate, seed + 1, log)
     return vae
+
+
+def decoder_loss(vae: AutoencoderKL, windows: NDArray[np.uint8]) -> torch.Tensor:
+    """The loss of (n, s, s, 3) windows that are encoded as they are and decoded again."""
+    return _decoded_loss(vae, as_model_input(windows), squares=8.0)
+
+
+def _decoded_loss(vae: AutoencoderKL, x: torch.Tensor, squares: float) -> torch.Tensor:
+    with torch.no_grad():
+        latents = vae.encode(x).latent_dist.mode()
+    return reconstruction_loss(vae.decode(latents).sample, x, squares=squares)
 
 
 def _fit(
@@ -141,7 +151,7 @@ def _fit(
     learning_rate: float,
     seed: int,
     log: Log,
-    batch: int = 8,
+    batch: int = DECODER_BATCH,
 ) -> None:
     """One training of `trained`, a part of the autoencoder, from its checkpoint on."""
     optimizer = torch.optim.AdamW(trained.parameters(), lr=learning_rate, betas=(0.9, 0.99))
@@ -161,7 +171,7 @@ def _fit(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
-        if (step + 1) % 250 == 0:
+        if (step + 1) % 250 == 0 or step + 1 == steps:
             weights = {"model": trained.state_dict(), "optimizer": optimizer.state_dict()}
             save_checkpoint(checkpoint, {**weights, "step": step + 1})
             log(

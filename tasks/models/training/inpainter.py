@@ -7,8 +7,9 @@ the UNet says outside M is discarded by the composition.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,6 @@ from tasks.domain.region import draw_region
 from tasks.domain.window import latent_mask
 from tasks.models.training.autoencoder import Log, as_model_input, one_cycle
 from tasks.models.training.checkpoints import load_checkpoint, save_checkpoint
-
-CELL_PX = 4
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,16 @@ def training_region(
     return np.asarray(bead | tight)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One training example: image (s, s, 3) uint8, region and defect (s, s), and its caption."""
+
+    image: NDArray[np.uint8]
+    region: NDArray[np.bool_]
+    defect: NDArray[np.bool_]
+    caption: str
+
+
 @dataclass
 class Latents:
     """Encoded samples: clean and masked-image latents (n, 4, h, w), masks (n, 1, h, w), tokens."""
@@ -118,50 +127,48 @@ class Latents:
     tokens: torch.Tensor
 
 
-def encode_samples(
-    vae: AutoencoderKL,
-    tokenizer: CLIPTokenizer,
-    windows: InpaintingWindows,
-    *,
-    seed: int,
-    copies: int = 1,
-    batch: int = 64,
-    log: Log = print,
-) -> Latents:
-    """Every window encoded once with a random region and flip: the UNet trains on latents only."""
-    parts: list[list[torch.Tensor]] = [[], [], [], []]
-    order = [(c, i) for c in range(copies) for i in range(len(windows.images))]
-    captions = []
-    for start in range(0, len(order), batch):
-        images, masks, defects = [], [], []
-        for copy, i in order[start : start + batch]:
+def sampled(windows: InpaintingWindows, seed: int, copies: int) -> Iterator[Sample]:
+    """Every window so many times, each time with another region and flip."""
+    for copy in range(copies):
+        for i, caption in enumerate(windows.captions):
             rng = np.random.default_rng((seed, copy, i))
             image, bead, defect = windows.images[i], windows.beads[i], windows.defects[i]
             if rng.random() < 0.5:
                 image, bead, defect = image[:, ::-1], bead[:, ::-1], defect[:, ::-1]
             if rng.random() < 0.5:
                 image, bead, defect = image[::-1], bead[::-1], defect[::-1]
-            region = training_region(bead, defect, rng)
-            images.append(image)
-            masks.append(latent_mask(region, CELL_PX))
-            defects.append(latent_mask(defect, CELL_PX))
-            captions.append(windows.captions[i])
-        x = as_model_input(np.stack(images))
-        m = torch.from_numpy(np.stack(masks))[:, None]
-        d = torch.from_numpy(np.stack(defects))[:, None, ::CELL_PX, ::CELL_PX]
+            yield Sample(image, training_region(bead, defect, rng), defect, caption)
+
+
+def encoded(
+    vae: AutoencoderKL, tokenizer: CLIPTokenizer, samples: Iterable[Sample], batch: int = 64
+) -> Latents:
+    """Every sample encoded once: the UNet trains on latents only."""
+    cell_px = 2 ** (len(vae.config.block_out_channels) - 1)
+    parts: list[list[torch.Tensor]] = [[], [], [], []]
+    captions: list[str] = []
+    rest = iter(samples)
+    while some := list(islice(rest, batch)):
+        captions += [one.caption for one in some]
+        x = as_model_input(np.stack([one.image for one in some]))
+        m, d = (
+            torch.from_numpy(np.stack([latent_mask(mask, cell_px) for mask in masks]))[:, None]
+            for masks in ([one.region for one in some], [one.defect for one in some])
+        )
         with torch.inference_mode():
             clean = vae.encode(x).latent_dist.mode() * vae.config.scaling_factor
             masked = vae.encode(x * ~m).latent_dist.mode() * vae.config.scaling_factor
-        small = m[:, :, ::CELL_PX, ::CELL_PX]
-        for part, value in zip(parts, (clean.half(), masked.half(), small, d), strict=True):
+        small, thin = (mask[:, :, ::cell_px, ::cell_px] for mask in (m, d))
+        for part, value in zip(parts, (clean.half(), masked.half(), small, thin), strict=True):
             part.append(value.contiguous())
-        if (start // batch) % 50 == 0:
-            log(f"encoded {start}/{len(order)}")
-    tokens = tokenizer(
-        captions, padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
     clean, masked, mask, defect = (torch.cat(part) for part in parts)
-    return Latents(clean, masked, mask, defect, tokens)
+    return Latents(clean, masked, mask, defect, as_tokens(tokenizer, captions))
+
+
+def as_tokens(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> torch.Tensor:
+    """(n, tokens) token ids, padded to the model's length."""
+    padded = tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
+    return torch.as_tensor(padded.input_ids)
 
 
 def train_inpainter(
@@ -192,12 +199,14 @@ def train_inpainter(
         optimizer.load_state_dict(state["optimizer"])
         average, first = state["average"], state["step"]
     scheduler = new_scheduler()
-    empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids
+    empty = as_tokens(tokenizer, [""])
     started, running = time.monotonic(), 0.0
     for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * one_cycle(step, steps, warm_up=200)
-        loss = _loss(model, scheduler, latents, empty, batch, caption_dropout, (seed, step))
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        picks = torch.randint(len(latents.clean), (batch,), generator=generator)
+        loss = diffusion_loss(model, scheduler, latents, picks, empty, caption_dropout, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -227,34 +236,43 @@ def train_inpainter(
     return unet.eval(), text.eval()
 
 
-def _loss(
+def diffusion_loss(
     model: torch.nn.ModuleDict,
     scheduler: DDIMScheduler,
     latents: Latents,
+    picks: torch.Tensor,
     empty: torch.Tensor,
-    batch: int,
     caption_dropout: float,
-    seed: tuple[int, int],
+    generator: torch.Generator,
 ) -> torch.Tensor:
-    """The v-prediction error on the region, its defect counted three times, less where snr > 4."""
-    generator = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
-    picks = torch.randint(len(latents.clean), (batch,), generator=generator)
+    """The prediction error on the region, its defect counted three times, less where snr > 4.
+
+    Of v or of the noise, as the scheduler says; the weight by SNR is for v alone.
+
+    Args:
+        model: `unet` and `text`.
+        latents: of which the rows `picks` (b,) are taken.
+        empty: (1, tokens), the empty caption that takes the place of a dropped one.
+    """
     clean = latents.clean[picks].float()
     noise = torch.randn(clean.shape, generator=generator)
-    times = torch.randint(scheduler.config.num_train_timesteps, (batch,), generator=generator)
+    times = torch.randint(scheduler.config.num_train_timesteps, (len(picks),), generator=generator)
     tokens = latents.tokens[picks]
-    dropped = torch.rand(batch, generator=generator) < caption_dropout
+    dropped = torch.rand(len(picks), generator=generator) < caption_dropout
     tokens = torch.where(dropped[:, None], empty, tokens)
     mask = latents.mask[picks].float()
     noisy = scheduler.add_noise(clean, noise, times)
     words = model["text"](tokens).last_hidden_state
     inputs = torch.cat([noisy, mask, latents.masked[picks].float()], dim=1)
     predicted = model["unet"](inputs, times, encoder_hidden_states=words).sample
-    target = scheduler.get_velocity(clean, noise, times)
     weight = 0.05 + mask + 2.0 * latents.defect[picks].float() * mask
+    is_v = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(clean, noise, times) if is_v else noise
     error = ((predicted - target).square() * weight).sum(dim=(1, 2, 3)) / (
         4 * weight.sum(dim=(1, 2, 3))
     )
+    if not is_v:
+        return error.mean()
     signal = scheduler.alphas_cumprod[times]
     snr = signal / (1 - signal)
     return (error * torch.clamp(5.0 / (snr + 1), max=1.0)).mean()
