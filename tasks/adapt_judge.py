@@ -33,7 +33,6 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 Arrays = Mapping[str, NDArray[Any]]
-MIN_KID_GROUPS = 2
 
 
 class AdaptationJudgement(Record):
@@ -63,7 +62,7 @@ def reconstruct_windows(windows: Sequence[Ref], context: RunContext) -> Ref:
     return store.put_arrays({"psnr": 10 * np.log10(255.0**2 / mse), "source": arrays["source"]})
 
 
-@stage(version=1, run_name="judge the adaptation of {context.models}")
+@stage(version=2, run_name="judge the adaptation of {context.models}")
 def judge_adaptation(
     learning: Sequence[Ref],
     judging: Sequence[Ref],
@@ -165,16 +164,21 @@ def _psnr(
 def _kid(
     real: Arrays, made: Sequence[_Made], groups: Mapping[str, str], draws: int, seed: int
 ) -> tuple[Estimate, Estimate, Estimate] | None:
-    """KID of base, adapted and adapted - base to real defects held out; None without two parts."""
+    """KID of base, adapted and adapted - base to real defects held out, kind by kind.
+
+    None where no window is held out of any kind that was painted.
+    """
     is_defect = real["kind"] != SOUND
-    parts = _parts(real["source"][is_defect], groups)
-    if len(set(parts.tolist())) < MIN_KID_GROUPS:
+    kinds = real["kind"][is_defect]
+    painted = [one.kinds[one.is_defect] for one in made]
+    if not {*kinds.tolist()}.intersection(*(one.tolist() for one in painted)):
         return None
     base, adapted = made
     found = kid_difference(
-        real["embedding"][is_defect], parts, adapted.rows[adapted.is_defect],
-        adapted.parts[adapted.is_defect], base.rows[base.is_defect], base.parts[base.is_defect],
-        draws, seed,
+        real["embedding"][is_defect], _parts(real["source"][is_defect], groups),
+        adapted.rows[adapted.is_defect], adapted.parts[adapted.is_defect],
+        base.rows[base.is_defect], base.parts[base.is_defect],
+        draws, seed, kinds, painted[1], painted[0],
     )  # fmt: skip
     return found[1], found[0], found[2]
 

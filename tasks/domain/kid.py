@@ -1,15 +1,21 @@
 """Kernel Inception Distance: how far a set of made windows lies from a set of real ones.
 
-KID = mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k(x, y) = (x.y/d + 1)^3, over pairs of
-independent rows: the unbiased MMD^2 (Binkowski et al., ICLR 2018; Gretton et al., JMLR 2012). The
-embeddings are CLIP's, unit rows u, taken as x = sqrt(d) u, so that x.y/d is their cosine: values
-compare with each other, not with those of Inception features. In the mean 0 for equal distributions
-(so a sample's may be negative), 14 for two single orthogonal directions.
+KID = mean over kinds of [mean k(x, x') + mean k(y, y') - 2 mean k(x, y)], k(x, y) = (x.y/d + 1)^3,
+over pairs of independent rows: the unbiased MMD^2 (Binkowski et al., ICLR 2018; Gretton et al.,
+JMLR 2012), like compared with like. The embeddings are CLIP's, unit rows u, taken as x = sqrt(d) u,
+so that x.y/d is their cosine: values compare with each other, not with those of Inception features.
+In the mean 0 for equal distributions (so a sample's may be negative), 14 for two single orthogonal
+directions.
 
 Rows of one source are not independent, nor is a row of itself when a bootstrap draws it twice:
-such pairs would lift the within-means. Only pairs of different sources count.
+such pairs would lift the within-means. Only pairs of different sources count. Where a side has one
+source of a kind there is none: pairs of different rows of it stand in, which are more alike than
+those of two sources, and KID is too high. The difference of two made sets knows no such bias of the
+real rows: their own term cancels in it, and does not enter.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +36,8 @@ def kid(
     made: FloatArray,
     real_groups: _Names | None = None,
     made_groups: _Names | None = None,
+    real_kinds: _Names | None = None,
+    made_kinds: _Names | None = None,
 ) -> float:
     """The distance of two samples, lower is nearer.
 
@@ -38,16 +46,25 @@ def kid(
         made: (m, d) unit rows.
         real_groups, made_groups: (n,) and (m,) source of each row, pairs of equal ones do not
             count; None takes every row as a source of its own (Binkowski's estimator).
+        real_kinds, made_kinds: (n,) and (m,) kind of each row; None takes all as of one kind.
+            Kinds that either side lacks are left out.
+
+    Returns:
+        The mean over kinds; too high where a kind has one source on a side. Kinds without a value
+        (a single row on a side, or all rows of both sides of one source) are left out; nan where
+        none has one.
 
     Raises:
-        BadInput: a side has fewer than 2 sources.
+        BadInput: the sides have no kind in common.
         ShapeError: the shapes do not match, or rows are not of unit length.
     """
-    codes = np.arange(len(real) + len(made)).astype(np.str_)
+    codes = np.arange(len(real) + len(made))
     left = codes[: len(real)] if real_groups is None else real_groups
     right = codes[len(real) :] if made_groups is None else made_groups
-    ones = np.ones((1, len(real))), np.ones((1, len(made)))
-    return float(_kids(real, left, made, right, *ones)[0])
+    x = _Sample.of(real, left, real_kinds, "real")
+    y = _Sample.of(made, right, made_kinds, "made")
+    kinds = _shared_kinds(x, y)
+    return float(_mean_over_kinds(_own_terms(x, kinds) + _other_terms(x, y, kinds))[0])
 
 
 def kid_difference(
@@ -59,12 +76,18 @@ def kid_difference(
     groups_b: _Names,
     draws: int,
     seed: int,
+    real_kinds: _Names | None = None,
+    kinds_a: _Names | None = None,
+    kinds_b: _Names | None = None,
 ) -> tuple[Estimate, Estimate, Estimate]:
     """The distances of two made sets to the same real one, and their paired difference.
 
     Whole sources are drawn with replacement; a and b share the draw of the real sources, and that
-    of every source both were made from. With a handful of sources the intervals are too narrow; a
-    distance that is truly 0 has one that is too wide (its estimator is degenerate there).
+    of every source both were made from. A kind that a draw leaves without a pair is left out of
+    that draw, for both. Where there is a single real source, or a single one that everything was
+    made from, its rows are drawn in its place (row i of a with row i of b): the interval then
+    speaks of that source alone. With a handful of sources the intervals are too narrow; a distance
+    that is truly 0 has one that is too wide (its estimator is degenerate there).
 
     Args:
         real: (n, d) unit rows, with real_groups (n,) their sources.
@@ -72,70 +95,136 @@ def kid_difference(
             were edited from.
         draws: resamples, 1 or more.
         seed: decides the draws.
+        real_kinds, kinds_a, kinds_b: (n,), (m,) and (l,) kind of each row; None takes all as of
+            one kind. Kinds that are not on all three sides are left out.
 
     Returns:
-        KID of a, of b, and a - b: below 0 where a is nearer to the real windows.
+        KID of a, of b (see `kid`), and a - b: below 0 where a is nearer to the real windows. The
+        third is made of the terms that differ alone: it has a value even where, of a single real
+        row, the first two have none. nan where nothing could be paired.
 
     Raises:
-        BadInput: a side has fewer than 2 sources.
+        BadInput: the sides have no kind in common.
         ShapeError: the shapes do not match, or rows are not of unit length.
     """
-    a = kid(real, made_a, real_groups, groups_a)
-    b = kid(real, made_b, real_groups, groups_b)
-    (real_times,) = cluster_draws(draws, seed, real_groups)
-    times_a, times_b = cluster_draws(draws, seed + 1, groups_a, groups_b)
-    drawn_a = _kids(real, real_groups, made_a, groups_a, real_times, times_a)
-    drawn_b = _kids(real, real_groups, made_b, groups_b, real_times, times_b)
-    return estimate(a, drawn_a), estimate(b, drawn_b), estimate(a - b, drawn_a - drawn_b)
+    x = _Sample.of(real, real_groups, real_kinds, "real")
+    a = _Sample.of(made_a, groups_a, kinds_a, "made")
+    b = _Sample.of(made_b, groups_b, kinds_b, "made")
+    kinds = _shared_kinds(x, a, b)
+    (x,) = _drawn(draws, seed, x.only(kinds))
+    a, b = _drawn(draws, seed + 1, a.only(kinds), b.only(kinds))
+    own, other_a, other_b = (
+        _own_terms(x, kinds),
+        _other_terms(x, a, kinds),
+        _other_terms(x, b, kinds),
+    )
+    difference = other_a - other_b
+    own[~np.isfinite(difference)] = np.nan
+    found = [_mean_over_kinds(v) for v in (own + other_a, own + other_b, difference)]
+    of_a, of_b, apart = (estimate(float(v[0]), v[1:]) for v in found)
+    return of_a, of_b, apart
 
 
-def _kids(
-    real: FloatArray,
-    real_groups: _Names,
-    made: FloatArray,
-    made_groups: _Names,
-    real_times: Times,
-    made_times: Times,
-) -> _Floats:
-    """(b,) KID of each draw; nan where a side holds a single source."""
-    x, y = _required(real, real_groups, "real"), _required(made, made_groups, "made")
-    if x.shape[1] != y.shape[1]:
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """rows (n, d) of length 1, their groups and kinds (n,), how often drawn (b, n)."""
+
+    rows: _Floats
+    groups: _Names
+    kinds: _Names
+    times: Times
+
+    @classmethod
+    def of(cls, rows: FloatArray, groups: _Names, kinds: _Names | None, name: str) -> "_Sample":
+        """The rows, each drawn once, when they are of use."""
+        values = np.asarray(rows, dtype=np.float64)
+        named = np.zeros(len(values), np.str_) if kinds is None else np.asarray(kinds, np.str_)
+        if values.ndim != 2 or not len(values) == len(groups) == len(named):
+            raise ShapeError(
+                f"Expected (n, d) {name} embeddings and (n,) groups and kinds, but got "
+                f"{values.shape}, {len(groups)} groups and {len(named)} kinds"
+            )
+        lengths = np.linalg.norm(values, axis=1)
+        if not (np.abs(lengths - 1.0) <= _UNIT_TOLERANCE).all():
+            raise ShapeError(
+                f"Expected {name} rows of length 1, but got {lengths.min():.3f} to "
+                f"{lengths.max():.3f}; divide each by its norm"
+            )
+        return cls(values, np.asarray(groups, np.str_), named, np.ones((1, len(values))))
+
+    def only(self, kinds: Iterable[str]) -> "_Sample":
+        """The rows of some kinds."""
+        keep = np.isin(self.kinds, list(kinds))
+        return _Sample(self.rows[keep], self.groups[keep], self.kinds[keep], self.times[:, keep])
+
+
+def _shared_kinds(*sides: _Sample) -> list[str]:
+    """The kinds that all sides have, sorted; they must be embedded alike."""
+    widths = [side.rows.shape[1] for side in sides]
+    if len(set(widths)) > 1:
         raise ShapeError(
-            f"Expected embeddings of one width, but got {x.shape[1]} real and {y.shape[1]} made; "
-            "embed both with the same model set"
+            f"Expected embeddings of one width, but got {widths[0]} real and "
+            f"{', '.join(map(str, widths[1:]))} made; embed all with the same model set"
         )
-    sides = (x, real_groups, real_times), (y, made_groups, made_times)
-    within = _mean_kernel(*sides[0], *sides[0]) + _mean_kernel(*sides[1], *sides[1])
-    return within - 2 * _mean_kernel(*sides[0], *sides[1])
+    own = [set(side.kinds.tolist()) for side in sides]
+    if shared := set.intersection(*own):
+        return sorted(shared)
+    told = [", ".join(sorted(kinds)) or "none" for kinds in own]
+    raise BadInput(
+        "Expected windows of one kind at least on both sides, but got real ones of "
+        f"{told[0]} and made ones of {' and '.join(told[1:])}"
+    )
 
 
-def _mean_kernel(
-    x: _Floats, x_groups: _Names, x_times: Times, y: _Floats, y_groups: _Names, y_times: Times
-) -> _Floats:
-    """(b,) mean of k over the drawn pairs of different sources; nan where there is none."""
-    names = np.asarray(x_groups, np.str_)[:, None], np.asarray(y_groups, np.str_)[None, :]
-    counts = (names[0] != names[1]).astype(np.float64)
-    total = ((x_times @ (counts * (x @ y.T + 1.0) ** 3)) * y_times).sum(axis=1)
-    pairs = ((x_times @ counts) * y_times).sum(axis=1)
+def _drawn(draws: int, seed: int, *sides: _Sample) -> list[_Sample]:
+    """The samples as they are in row 0 of their times, then as drawn together."""
+    is_single = len({group for side in sides for group in side.groups.tolist()}) == 1
+    names = [np.arange(len(side.rows)) if is_single else side.groups for side in sides]
+    drawn = cluster_draws(draws, seed, *names)
+    return [
+        _Sample(side.rows, side.groups, side.kinds, np.concatenate([side.times, times]))
+        for side, times in zip(sides, drawn, strict=True)
+    ]
+
+
+def _own_terms(x: _Sample, kinds: Iterable[str]) -> _Floats:
+    """(kinds, b) mean kernel within the rows of each kind."""
+    return np.stack([_within(x.only([kind])) for kind in kinds])
+
+
+def _other_terms(x: _Sample, y: _Sample, kinds: Iterable[str]) -> _Floats:
+    """(kinds, b) that of made rows less twice that between real and made ones."""
+    pairs = [(x.only([kind]), y.only([kind])) for kind in kinds]
+    return np.stack([_within(made) - 2 * _between(real, made) for real, made in pairs])
+
+
+def _within(x: _Sample) -> _Floats:
+    """Over pairs of different sources; of different rows, where all are of one source."""
+    is_pair = x.groups[:, None] != x.groups[None, :]
+    return _mean_kernel(x, x, is_pair if is_pair.any() else ~np.eye(len(x.rows), dtype=bool))
+
+
+def _between(x: _Sample, y: _Sample) -> _Floats:
+    """Over pairs of different sources."""
+    return _mean_kernel(x, y, x.groups[:, None] != y.groups[None, :])
+
+
+def _mean_kernel(x: _Sample, y: _Sample, is_pair: npt.NDArray[np.bool_]) -> _Floats:
+    """(b,) mean of k over the drawn pairs; nan where there is none."""
+    counts = is_pair.astype(np.float64)
+    total = ((x.times @ (counts * (x.rows @ y.rows.T + 1.0) ** 3)) * y.times).sum(axis=1)
+    pairs = ((x.times @ counts) * y.times).sum(axis=1)
     mean = np.full(len(pairs), np.nan)
     np.divide(total, pairs, out=mean, where=pairs > 0)
     return mean
 
 
-def _required(rows: FloatArray, groups: _Names, name: str) -> _Floats:
-    """The rows in float64, once they are known to be of use."""
-    values = np.asarray(rows, dtype=np.float64)
-    if values.ndim != 2 or len(groups) != len(values):
-        raise ShapeError(
-            f"Expected (n, d) {name} embeddings and (n,) groups, but got {values.shape} and "
-            f"{len(groups)} groups"
-        )
-    if len(set(np.asarray(groups).tolist())) < 2:
-        raise BadInput(f"Expected {name} windows of 2 sources or more, but got {len(values)} of 1")
-    lengths = np.linalg.norm(values, axis=1)
-    if not (np.abs(lengths - 1.0) <= _UNIT_TOLERANCE).all():
-        raise ShapeError(
-            f"Expected {name} rows of length 1, but got {lengths.min():.3f} to "
-            f"{lengths.max():.3f}; divide each by its norm"
-        )
-    return values
+def _mean_over_kinds(values: _Floats) -> _Floats:
+    """(b,) mean of (kinds, b) over the kinds that have a value; nan where none has."""
+    is_known = np.isfinite(values)
+    mean = np.full(values.shape[1], np.nan)
+    np.divide(
+        np.where(is_known, values, 0.0).sum(axis=0), is_known.sum(axis=0),
+        out=mean, where=is_known.any(axis=0),
+    )  # fmt: skip
+    return mean
