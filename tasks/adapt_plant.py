@@ -86,9 +86,10 @@ def prepare_adaptation(params: AdaptParams) -> RunContext:
         )
     base = open_model_set(params.base)
     if base.inpainter.adapter is not None:
+        began = "the set it came from" if base.lineage is None else base.lineage.base
         raise BadParameters(
-            f"Expected a base without an adapter, but {params.base} has one; adapt its own base "
-            f"{base.lineage.base if base.lineage else ''} again, with all images".replace("  ", " ")
+            f"Expected a base without an adapter, but {params.base} has one; adapt {began} again, "
+            "with all images"
         )
     uri = params.store or default_store(params.out)
     mask = given_surface(params.segment, params.ingest)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tasks.models.training.plant import Budget
     from tasks.models.training.plant_samples import PlantWindows
 
-LEARNING_PART = 0.8  # of the time; the rest is for judging
+LEARNING_PART = 0.75  # of the time; the rest is for judging
 LARGE_BASE = 100_000_000  # weights from which a base is adapted by LoRA
-LARGE_RANK = 16
+LARGE_RANK, LARGE_BATCH, BATCH = 16, 2, 16
 PLAIN_SHAPE = DefectShape(length_px=20, width_px=12, angle_deg=0, stray=0, parts=1)
 
 
@@ -110,9 +110,10 @@ def _recipe(pipeline: Any, params: AdaptParams) -> "Recipe":
 
     learning = params.learning
     weights = sum(one.numel() for one in pipeline.unet.parameters())
-    rank = LARGE_RANK if weights >= LARGE_BASE else 0
+    is_large = weights >= LARGE_BASE
+    rank, batch = (LARGE_RANK, LARGE_BATCH) if is_large else (0, BATCH)
     return Recipe(
-        batch=learning.batch_size, learning_rate=learning.learning_rate,
+        batch=learning.batch_size or batch, learning_rate=learning.learning_rate,
         sound_share=learning.sound_share, caption_dropout=learning.caption_dropout,
         check_every=learning.check_every, seed=params.run_seed,
         lora_rank=rank if learning.lora_rank is None else learning.lora_rank,

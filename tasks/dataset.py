@@ -69,7 +69,8 @@ def nights_growth(params: NightlyParams) -> GrowParams | None:
     share = trial.mix.default_share if last is None else float(last["recommended_share"])
     version = archive.latest()
     rows = [] if version is None else archive.labels("pool", version)
-    held = Counter(row["kind"] for row in rows if not row["is_placebo"])
+    own = [row for row in rows if row["generation"] == 0]  # others are never used
+    held = Counter(row["kind"] for row in own if not row["is_placebo"])
     known = prompts_of(trial, division)
     wanted = targets(share, len(division.train), held, [one.kind for one in known])
     prompts = tuple(

@@ -12,6 +12,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_photographs = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs the real photographs in ../shared/data"
 )
+PORES_OVERLAPPING = 2  # crops that may show one place
 TILE_LIMITS = {"crack": 15, "blowhole": 25}
 
 
@@ -50,7 +51,7 @@ def magnetic_tiles(folder: Path, seed: int = 0) -> Path:
     return _manifest(folder / "tiles.csv", lines)
 
 
-def lohi_crops(folder: Path, side_px: int = 128, seed: int = 0) -> Path:
+def lohi_crops(folder: Path, side_px: int = 96, seed: int = 0) -> Path:
     """A manifest of square crops of the laser welds (LoHi-WELD), divided by image.
 
     Defective crops hold a pore, given by its box; sound ones touch no box of any kind.
@@ -87,7 +88,7 @@ def _crops(
     side_px: int,
     rng: np.random.Generator,
 ) -> list[tuple[str, tuple[int, int, int, int], list[tuple[int, int, int, int]]]]:
-    """One crop a pore, and sound crops between the boxes, as (kind, crop, boxes inside)."""
+    """Crops about pores, few of one cluster, and sound ones, as (kind, crop, boxes inside)."""
     width, height = size_wh
     side = min(side_px, width, height)
     found = []
@@ -96,6 +97,8 @@ def _crops(
             left = int(np.clip(x + w // 2 - side * rng.uniform(0.3, 0.7), 0, width - side))
             top = int(np.clip(y + h // 2 - side * rng.uniform(0.3, 0.7), 0, height - side))
             crop = (left, top, side, side)
+            if sum(_cut(crop, other) is not None for _, other, _ in found) >= PORES_OVERLAPPING:
+                continue
             inside = [
                 cut for other, box in boxes if other == 0 and (cut := _cut(box, crop)) is not None
             ]

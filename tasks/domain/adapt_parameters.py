@@ -34,7 +34,9 @@ class LearningParams(Parameters):
         None, ge=0, description="Steps of the autoencoder's decoder; 0 leaves it as it is"
     )
     decoder_share: float = Field(0.2, ge=0, lt=1, description="Share of the time for the decoder")
-    batch_size: int = Field(16, ge=1, le=256, description="Windows a step")
+    batch_size: int | None = Field(
+        None, ge=1, le=256, description="Windows a step; by default 16, 2 of a large base"
+    )
     learning_rate: float = Field(3e-4, gt=0, le=0.1, description="Peak of the one-cycle schedule")
     sound_share: float = Field(
         0.4, ge=0, le=1, description="Sound windows in every batch; they preserve the surface"
@@ -68,8 +70,8 @@ class SelfJudgementParams(VerdictParams):
     holdout_share: float = Field(
         0.2, gt=0, le=0.5, description="Share of the parts (groups) of each kind held out"
     )
-    edits: int = Field(48, ge=8, le=1000, description="Edits painted a kind, by base and adapted")
-    placebos: int = Field(48, ge=8, le=1000, description="Sound edits painted by both")
+    edits: int = Field(32, ge=8, le=1000, description="Edits painted a kind, by base and adapted")
+    placebos: int = Field(32, ge=8, le=1000, description="Sound edits painted by both")
     similarity: float = Field(
         0.98, gt=0, le=1, description="Cosine and aligned correlation from which it is a repeat"
     )

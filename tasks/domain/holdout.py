@@ -1,7 +1,8 @@
 """Holding out: which parts (groups) of a plant judge an adaptation that never saw them.
 
-Of each kind, sound included, a share of the groups, one at least and one at least left, in the
-order of a seeded hash of the group's name; a group held out for one kind is held out for all.
+Of each kind, sound included, a share of the groups, two at least (one where there are fewer than
+five) and one at least left, in the order of a seeded hash of the group's name; a group held out for
+one kind is held out for all.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from tasks.domain.errors import BadInput
 
-MIN_GROUPS = 2
+MIN_GROUPS, GROUPS_FOR_TWO = 2, 5
 
 
 def held_out_groups(
@@ -33,10 +34,13 @@ def held_out_groups(
     _require_two(groups)
     held: set[str] = set()
     for kind in sorted(groups, key=lambda name: (len(groups[name]), name)):
-        wanted = max(1, math.floor(share * len(groups[kind]) + 0.5))
-        free = sorted(groups[kind] - held, key=lambda name: _rank(name, seed))
-        missing = min(wanted - len(groups[kind] & held), len(free) - 1)
-        held.update(free[: max(missing, 0)])
+        least = 2 if len(groups[kind]) >= GROUPS_FOR_TWO else 1
+        wanted = max(least, math.floor(share * len(groups[kind]) + 0.5))
+        for group in sorted(groups[kind] - held, key=lambda name: _rank(name, seed)):
+            if len(groups[kind] & held) >= wanted:
+                break
+            if not any(own <= held | {group} for own in groups.values()):
+                held.add(group)  # no kind loses its last part to learn from
     for kind, own in groups.items():
         if own <= held or not own & held:
             raise BadInput(

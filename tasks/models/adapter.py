@@ -1,7 +1,7 @@
 """An adapter: LoRA factors, learned tokens and a decoder, in the files that diffusers reads.
 
-`pytorch_lora_weights.safetensors` (peft's factors under diffusers' names), `tokens.safetensors`
-(one row a token, as a textual inversion) and, where it was trained, `vae/`. Plain diffusers loads
+`pytorch_lora_weights.safetensors` (peft's factors under diffusers' names), `token_N.safetensors`
+(a textual inversion each, its token the name of its one row) and, where it was trained, `vae/`. Plain diffusers loads
 them with `load_lora_weights` and `load_textual_inversion`.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 LORA = "pytorch_lora_weights.safetensors"
-TOKENS = "tokens.safetensors"
+TOKEN = "token_{}.safetensors"
 VAE = "vae"
 
 
@@ -28,7 +28,8 @@ def save_adapter(pipeline: Any, folder: Path, tokens: Mapping[str, "torch.Tensor
     folder.mkdir(parents=True, exist_ok=True)
     layers = {k: v.half().contiguous() for k, v in get_peft_model_state_dict(pipeline.unet).items()}
     StableDiffusionInpaintPipeline.save_lora_weights(folder, unet_lora_layers=layers)
-    save_file({k: v.detach().float().contiguous() for k, v in tokens.items()}, folder / TOKENS)
+    for index, (token, row) in enumerate(tokens.items()):
+        save_file({token: row.detach().float().contiguous()}, folder / TOKEN.format(index))
 
 
 def merge_adapter(pipeline: Any, folder: Path) -> None:
@@ -41,9 +42,8 @@ def merge_adapter(pipeline: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        tokens = load_file(folder / TOKENS)
-        for name, row in tokens.items():
-            pipeline.load_textual_inversion(row[None], token=name)
+        for path in sorted(folder.glob(TOKEN.format("*"))):
+            pipeline.load_textual_inversion(load_file(path))
         pipeline.load_lora_weights(folder, weight_name=LORA, use_safetensors=True)
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()

@@ -4,10 +4,13 @@ Loss = diffusion loss on the region, the defect counted three times, over batche
 part are sound windows under the sound caption: they teach the surface and preserve what the base
 knows (prior preservation: Ruiz et al., DreamBooth, CVPR 2023). A small base trains all its weights;
 a large one LoRA factors in the UNet's attention (Hu et al., ICLR 2022) and the new tokens alone.
-The weights kept are an average over steps, at the step of the lowest loss on held-out windows.
+The weights kept are an average over steps, at the last step on the plateau of the held-out loss;
+after three looks above it training stops.
 """
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tasks.models.training.checkpoints import load_checkpoint, save_checkpoint
 from tasks.models.training.inpainter import Latents, as_tokens, diffusion_loss
 from tasks.models.training.plant_samples import Wording
 
+TOLERANCE, PATIENCE = 1.05, 3
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 CHECK_BATCH = 16
 
@@ -60,7 +64,7 @@ def with_tokens(pipeline: Any, wording: Wording) -> None:
         ids = tokenizer(wording.prompts[kind], add_special_tokens=False).input_ids
         start = table[torch.tensor(ids)].mean(dim=0).detach().clone()
         tokenizer.add_tokens([token])
-        text.resize_token_embeddings(len(tokenizer))
+        text.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         table = text.get_input_embeddings().weight
         with torch.no_grad():
             table[tokenizer.convert_tokens_to_ids(token)] = start
@@ -82,6 +86,7 @@ def trainable(pipeline: Any, recipe: Recipe, new_tokens: int) -> torch.nn.Module
         target_modules=list(ATTENTION),
     )  # fmt: skip
     unet.add_adapter(config)
+    unet.enable_gradient_checkpointing()  # a large UNet's activations outweigh its weights
     table = text.get_input_embeddings().weight
     table.requires_grad_(requires_grad=True)
     old = len(table) - new_tokens
@@ -119,7 +124,7 @@ def fit(
     )
     average = {name: p.detach().clone() for name, p in moving.items()}
     empty = as_tokens(pipeline.tokenizer, [""])
-    first, losses, best = 0, {}, dict(average)
+    first, losses, best = 0, {}, {name: p.clone() for name, p in average.items()}
     if (state := load_checkpoint(checkpoint)) is not None:
         _load(moving, state["moving"])
         optimizer.load_state_dict(state["optimizer"])
@@ -139,7 +144,7 @@ def fit(
             average[name].lerp_(value.detach(), 1 - decay)
         if (step + 1) % recipe.check_every == 0 or step + 1 == steps:
             losses[step + 1] = _held_out_loss(model, moving, average, pipeline, held_out, empty)
-            if losses[step + 1] <= min(losses.values()):
+            if kept_step(losses) == step + 1:
                 best = {name: value.clone() for name, value in average.items()}
             save_checkpoint(
                 checkpoint,
@@ -151,11 +156,27 @@ def fit(
             )  # fmt: skip
             log(f"adapt {step + 1}/{steps} loss {loss.item():.4f} held out {losses[step + 1]:.4f} "
                 f"{(time.monotonic() - started) / (step + 1 - first):.2f} s/step")  # fmt: skip
+        if step + 1 - kept_step(losses) > PATIENCE * recipe.check_every:
+            break
     _load(moving, best)
     model.eval()
-    best_step = min(losses, key=losses.__getitem__, default=0)
+    best_step = kept_step(losses)
     pace = (time.monotonic() - started) / max(1, steps - first)
-    return Adapted(best, steps, best_step, losses, pace)
+    return Adapted(best, max(losses, default=first), best_step, losses, pace)
+
+
+def kept_step(losses: Mapping[int, float]) -> int:
+    """The last step that the plateau of the held-out loss reaches; 0 without any.
+
+    The loss of few windows wavers by some per cent while pictures still improve: what is within
+    5 % of the lowest so far is the plateau, what rises above it has been learned by heart.
+    """
+    lowest, kept = math.inf, 0
+    for step, loss in sorted(losses.items()):
+        lowest = min(lowest, loss)
+        if loss <= TOLERANCE * lowest:
+            kept = step
+    return kept
 
 
 def step_loss(

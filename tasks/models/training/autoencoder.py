@@ -63,7 +63,7 @@ def psnr_db(vae: AutoencoderKL, windows: NDArray[np.uint8], batch: int = 64) -> 
     vae.eval()
     with torch.inference_mode():
         for start in range(0, len(windows), batch):
-            x = as_model_input(windows[start : start + batch])
+            x = as_model_input(windows[start : start + batch]).to(vae.device)
             y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
             mse = ((x - y) / 2).square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
             values.extend((-10 * torch.log10(mse)).tolist())
@@ -131,7 +131,7 @@ def train_decoder(
 
 def decoder_loss(vae: AutoencoderKL, windows: NDArray[np.uint8]) -> torch.Tensor:
     """The loss of (n, s, s, 3) windows that are encoded as they are and decoded again."""
-    return _decoded_loss(vae, as_model_input(windows), squares=8.0)
+    return _decoded_loss(vae, as_model_input(windows).to(vae.device), squares=8.0)
 
 
 def _decoded_loss(vae: AutoencoderKL, x: torch.Tensor, squares: float) -> torch.Tensor:
@@ -166,7 +166,8 @@ def _fit(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * one_cycle(step, steps)
         picks = np.random.default_rng((seed, step)).integers(len(windows), size=batch)
-        loss = loss_of(flipped(as_model_input(windows[picks]), seed=(seed, step, 1)))
+        x = flipped(as_model_input(windows[picks]), seed=(seed, step, 1))
+        loss = loss_of(x.to(vae.device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)

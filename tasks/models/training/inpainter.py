@@ -150,9 +150,11 @@ def encoded(
     rest = iter(samples)
     while some := list(islice(rest, batch)):
         captions += [one.caption for one in some]
-        x = as_model_input(np.stack([one.image for one in some]))
+        x = as_model_input(np.stack([one.image for one in some])).to(vae.device, vae.dtype)
         m, d = (
-            torch.from_numpy(np.stack([latent_mask(mask, cell_px) for mask in masks]))[:, None]
+            torch.from_numpy(np.stack([latent_mask(mask, cell_px) for mask in masks]))[:, None].to(
+                vae.device
+            )
             for masks in ([one.region for one in some], [one.defect for one in some])
         )
         with torch.inference_mode():
@@ -160,7 +162,7 @@ def encoded(
             masked = vae.encode(x * ~m).latent_dist.mode() * vae.config.scaling_factor
         small, thin = (mask[:, :, ::cell_px, ::cell_px] for mask in (m, d))
         for part, value in zip(parts, (clean.half(), masked.half(), small, thin), strict=True):
-            part.append(value.contiguous())
+            part.append(value.cpu().contiguous())
     clean, masked, mask, defect = (torch.cat(part) for part in parts)
     return Latents(clean, masked, mask, defect, as_tokens(tokenizer, captions))
 
@@ -254,18 +256,18 @@ def diffusion_loss(
         latents: of which the rows `picks` (b,) are taken.
         empty: (1, tokens), the empty caption that takes the place of a dropped one.
     """
-    clean = latents.clean[picks].float()
-    noise = torch.randn(clean.shape, generator=generator)
+    device = next(model.parameters()).device
+    clean = latents.clean[picks].float().to(device)
+    noise = torch.randn(clean.shape, generator=generator).to(device)
     times = torch.randint(scheduler.config.num_train_timesteps, (len(picks),), generator=generator)
-    tokens = latents.tokens[picks]
     dropped = torch.rand(len(picks), generator=generator) < caption_dropout
-    tokens = torch.where(dropped[:, None], empty, tokens)
-    mask = latents.mask[picks].float()
+    tokens = torch.where(dropped[:, None], empty, latents.tokens[picks]).to(device)
+    times, mask = times.to(device), latents.mask[picks].float().to(device)
     noisy = scheduler.add_noise(clean, noise, times)
     words = model["text"](tokens).last_hidden_state
-    inputs = torch.cat([noisy, mask, latents.masked[picks].float()], dim=1)
+    inputs = torch.cat([noisy, mask, latents.masked[picks].float().to(device)], dim=1)
     predicted = model["unet"](inputs, times, encoder_hidden_states=words).sample
-    weight = 0.05 + mask + 2.0 * latents.defect[picks].float() * mask
+    weight = 0.05 + mask + 2.0 * latents.defect[picks].float().to(device) * mask
     is_v = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(clean, noise, times) if is_v else noise
     error = ((predicted - target).square() * weight).sum(dim=(1, 2, 3)) / (
@@ -273,6 +275,6 @@ def diffusion_loss(
     )
     if not is_v:
         return error.mean()
-    signal = scheduler.alphas_cumprod[times]
+    signal = scheduler.alphas_cumprod.to(device)[times]
     snr = signal / (1 - signal)
     return (error * torch.clamp(5.0 / (snr + 1), max=1.0)).mean()

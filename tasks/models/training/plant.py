@@ -112,7 +112,9 @@ def adapt_pipeline(
     if recipe.lora_rank:
         _save_factors(pipeline, folder, wording, has_decoder=decoder_steps > 0)
     else:
-        pipeline.to(torch.float16).save_pretrained(folder)
+        for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+            part.half()
+        pipeline.save_pretrained(folder)
     return PlantTraining(folder, wording, adapted, decoder_steps)
 
 
