@@ -24,8 +24,14 @@ def resized_rgb(window: NDArray[np.generic], side_px: int) -> NDArray[np.uint8]:
 
 
 def resized_mask(mask: NDArray[np.generic], side_px: int) -> BoolMask:
-    """The mask at the model's size; any touched pixel stays, so that thin regions survive."""
-    if mask.shape[0] == side_px:
+    """The square mask at another size; made smaller, every pixel that is touched stays."""
+    side = mask.shape[0]
+    if side == side_px:
         return mask.astype(bool)
-    grown = resize(mask.astype(np.float32), (side_px, side_px), order=1, anti_aliasing=True)
+    if side > side_px:
+        rows, cols = ((2 * at + 1) * side_px // (2 * side) for at in np.nonzero(mask))
+        small = np.zeros((side_px, side_px), dtype=bool)
+        small[rows, cols] = True
+        return small
+    grown = resize(mask.astype(np.float32), (side_px, side_px), order=1)
     return np.asarray(grown > 0.2)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
-from skimage.draw import disk
 
 from tasks.domain.records import Record
 
@@ -22,7 +21,9 @@ Point = tuple[float, float]
 MIN_COMPONENT_PX = 6
 LONG = 2.5  # length over width from which a component is a line
 SIZE_JITTER, ANGLE_JITTER_DEG = 0.15, 8.0
-STEP_PX = 1.0
+STEP_PX = 0.5
+WAVE_PX, WAVERING = 6.0, 0.17  # along a line, over which its width wavers, and its spread
+MIN_RADIUS_PX = 0.8  # thinner lines fall apart
 
 
 class DefectShape(Record):
@@ -127,20 +128,38 @@ def _line(
     stray: float,
     rng: np.random.Generator,
 ) -> BoolMask:
-    """A tube about a random walk that strays from its chord about as far as the real one."""
-    count = max(3, int(length / STEP_PX))
+    """A tube about a random walk that strays from its axis about as far as the real one."""
+    step = max(STEP_PX, width / 8)
+    chord = max(length - width, 2 * step)  # its round ends add the rest
+    count = max(3, int(chord / step))
+    along = np.linspace(-chord / 2, chord / 2, count)
     walk = np.cumsum(np.cumsum(rng.normal(0.0, 1.0, count)))
-    walk -= np.linspace(walk[0], walk[-1], count)
+    walk -= np.polynomial.Polynomial.fit(along, walk, 1)(along)
     walk *= stray * length / max(float(np.sqrt(np.mean(walk**2))), 1e-6)
-    along = np.linspace(-length / 2, length / 2, count)
     rows = anchor[0] + along * np.sin(heading) + walk * np.cos(heading)
     cols = anchor[1] + along * np.cos(heading) - walk * np.sin(heading)
-    wavering = ndimage.gaussian_filter1d(rng.normal(0.0, 1.0, count), 6.0, mode="wrap")
-    radii = np.maximum(width / 2 * (1 + 0.8 * wavering), 0.8)
+    waves = WAVE_PX / step
+    noise = ndimage.gaussian_filter1d(rng.normal(0.0, 1.0, count), waves, mode="wrap")
+    wavering = WAVERING * np.sqrt(2 * np.sqrt(np.pi) * waves) * noise
+    return _discs(shape_hw, rows, cols, np.maximum(width / 2 * (1 + wavering), MIN_RADIUS_PX))
+
+
+def _discs(
+    shape_hw: tuple[int, int],
+    rows: NDArray[np.float64],
+    cols: NDArray[np.float64],
+    radii: NDArray[np.float64],
+) -> BoolMask:
+    """All pixels within its radius of one of the points."""
+    reach = int(np.ceil(radii.max()))
+    steps = np.arange(-reach, reach + 1)
+    rr = np.rint(rows).astype(np.int64)[:, None, None] + steps[:, None]
+    cc = np.rint(cols).astype(np.int64)[:, None, None] + steps[None, :]
+    away = (rr - rows[:, None, None]) ** 2 + (cc - cols[:, None, None]) ** 2
+    inside = (rr >= 0) & (rr < shape_hw[0]) & (cc >= 0) & (cc < shape_hw[1])
+    near = inside & (away < radii[:, None, None] ** 2)
     mask = np.zeros(shape_hw, dtype=bool)
-    for row, col, radius in zip(rows, cols, radii, strict=True):
-        rr, cc = disk((row, col), radius + 0.5, shape=shape_hw)
-        mask[rr, cc] = True
+    mask[np.broadcast_to(rr, near.shape)[near], np.broadcast_to(cc, near.shape)[near]] = True
     return mask
 
 
@@ -153,14 +172,22 @@ def _blob(
     rng: np.random.Generator,
 ) -> BoolMask:
     """An ellipse of that length and mean width whose outline wavers in low harmonics."""
-    rows, cols = np.ogrid[: shape_hw[0], : shape_hw[1]]
+    thickness = 4 / np.pi * width  # an ellipse's axis is longer than its mean width
+    reach = int(np.ceil(max(length, thickness))) + 1
+    top, left = (max(int(at) - reach, 0) for at in anchor)
+    rows, cols = np.ogrid[
+        top : min(int(anchor[0]) + reach + 1, shape_hw[0]),
+        left : min(int(anchor[1]) + reach + 1, shape_hw[1]),
+    ]
     dr, dc = rows - anchor[0], cols - anchor[1]
     along = dr * np.sin(heading) + dc * np.cos(heading)
     across = dr * np.cos(heading) - dc * np.sin(heading)
-    thickness = 4 / np.pi * width  # an ellipse's axis is longer than its mean width
     angle = np.arctan2(across, along)
     radius = np.ones_like(angle)
     for harmonic in (2, 3, 5):
         radius += rng.normal(0, 0.2 / harmonic) * np.cos(harmonic * angle + rng.uniform(0, 6.3))
-    extent = np.hypot(along / (length / 2 + 0.5), across / (thickness / 2 + 0.5))
-    return np.asarray(extent <= radius)
+    extent = np.hypot(along / (length / 2), across / (thickness / 2))
+    near = extent <= np.minimum(radius, 2.0)
+    mask = np.zeros(shape_hw, dtype=bool)
+    mask[top : top + near.shape[0], left : left + near.shape[1]] = near
+    return mask

@@ -66,14 +66,18 @@ def defect_windows(
 ) -> list[Window]:
     """Windows around pieces of a defect, each a little off its middle; none where it is empty.
 
+    Where too many show nothing but defect, around pieces of its rim; none of one without a rim.
+
     Args:
         image: (H, W, 3). surface, defect: (H, W).
     """
     found: list[Window] = []
-    for _ in range(4 * count if defect.any() else 0):
+    rim = defect & ~ndimage.binary_erosion(defect, border_value=1)
+    for attempt in range(4 * count if rim.any() else 0):
         if len(found) == count:
             break
-        window = _around_piece(image, surface, defect, native_px, rng)
+        piece = piece_of(defect if attempt < count else rim, native_px, rng)
+        window = _around(piece, image, surface, defect, native_px, rng)
         if 0 < window.defect.mean() <= MAX_DEFECT_SHARE:
             found.append(window)
     return found
@@ -95,7 +99,8 @@ def piece_of(defect: BoolMask, side_px: int, rng: np.random.Generator) -> BoolMa
     return piece
 
 
-def _around_piece(
+def _around(
+    piece: BoolMask,
     image: NDArray[np.uint8],
     surface: BoolMask,
     defect: BoolMask,
@@ -103,8 +108,8 @@ def _around_piece(
     rng: np.random.Generator,
 ) -> Window:
     """One window about a piece of the defect, off its middle by a little."""
-    piece = ndimage.binary_dilation(piece_of(defect, native_px, rng), iterations=GROWN_PX)
-    x, y, side, _ = window_around(piece, native_px)
+    grown = ndimage.binary_dilation(piece, iterations=GROWN_PX)
+    x, y, side, _ = window_around(grown, native_px)
     height, width = defect.shape
     shift = rng.uniform(-JITTER, JITTER, 2) * side
     left = int(np.clip(round(x + shift[0]), 0, width - side))

@@ -117,3 +117,113 @@ def test_folders_that_cannot_work_stop_the_run_at_once(folder):
         list_source_files(str(folder / "missing"))
     with pytest.raises(BadParameters, match="found none"):
         list_source_files(str(folder))
+
+
+def with_mask(folder, mask: np.ndarray | bytes, name: str = "b") -> None:
+    """A defective image with a mask beside it."""
+    for place in ("ko/crack", "masks/crack"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(GOOD).save(folder / f"ko/crack/{name}.png")
+    path = folder / f"masks/crack/{name}.png"
+    path.write_bytes(mask) if isinstance(mask, bytes) else Image.fromarray(mask).save(path)
+
+
+def with_boxes(folder, **boxes: str) -> str:
+    """A manifest of defective images with boxes."""
+    lines = ["path,label,kind,box"]
+    for index, (name, text) in enumerate(boxes.items()):
+        pixels = GOOD.copy()
+        pixels[0, 0] = index
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        lines.append(f"{name}.png,KO,crack,{text}")
+    manifest = folder / "m.csv"
+    manifest.write_text("\n".join(lines))
+    return str(manifest)
+
+
+@pytest.mark.parametrize(("top", "kept"), [(255, (128, 254)), (200, (101, 150)), (1, (1,))])
+def test_a_mask_is_read_above_half_of_its_maximum(folder, tmp_path, top, kept):
+    mask = np.zeros((80, 100), np.uint8)
+    mask[10:20, 30:50] = top
+    mask[0, 0], mask[0, 1] = top // 2, top // 4
+    for column, value in enumerate(kept):
+        mask[70, column] = value
+    with_mask(folder, mask)
+    store, results = ingested(folder, tmp_path)
+    expected = np.zeros((80, 100), bool)
+    expected[10:20, 30:50] = True
+    expected[70, : len(kept)] = True
+    assert np.array_equal(store.get_mask(results["ko/crack/b.png"].defect), expected)
+
+
+def test_masks_in_colour_or_of_one_bit_are_masks_too(folder, tmp_path):
+    expected = np.zeros((80, 100), bool)
+    expected[10:20, 30:50] = True
+    colour = np.zeros((80, 100, 3), np.uint8)
+    colour[..., 2][expected] = 255
+    with_mask(folder, colour, "colour")
+    with_mask(folder, expected, "bit")
+    store, results = ingested(folder, tmp_path)
+    for name in ("colour", "bit"):
+        assert np.array_equal(store.get_mask(results[f"ko/crack/{name}.png"].defect), expected)
+
+
+def test_masks_that_cannot_be_used_refuse_their_image_with_the_reason(folder, tmp_path):
+    with_mask(folder, np.full((100, 80), 255, np.uint8), "turned")
+    with_mask(folder, np.zeros((80, 100), np.uint8), "empty")
+    with_mask(folder, b"not an image", "text")
+    with_mask(folder, np.full((80, 100), 255, np.uint8), "good")
+    _, results = ingested(folder, tmp_path)
+    reasons = {k: v.reason for k, v in results.items() if isinstance(v, Refusal)}
+    assert reasons.keys() == {f"ko/crack/{name}.png" for name in ("turned", "empty", "text")}
+    assert "mask turned.png is 80x100; expected 100x80" in reasons["ko/crack/turned.png"]
+    assert "mask empty.png is empty" in reasons["ko/crack/empty.png"]
+    assert "mask text.png cannot be used: " in reasons["ko/crack/text.png"]
+
+
+def test_boxes_are_the_defect_and_are_cut_at_the_edge(folder, tmp_path):
+    manifest = with_boxes(
+        folder, one="30 10 20 5", two="0 0 3 3; 90 70 500 500", touching="99 79 1 1"
+    )
+    store, results = ingested(manifest, tmp_path)
+    expected = {name: np.zeros((80, 100), bool) for name in ("one", "two", "touching")}
+    expected["one"][10:15, 30:50] = True
+    expected["two"][:3, :3] = True
+    expected["two"][70:, 90:] = True
+    expected["touching"][79, 99] = True
+    defects = {s.name.removesuffix(".png"): store.get_mask(s.defect) for s in results.values()}
+    assert defects.keys() == expected.keys()
+    for name, mask in expected.items():
+        assert np.array_equal(defects[name], mask), name
+
+
+def test_a_box_outside_the_image_refuses_it_one_of_several_does_not(folder, tmp_path):
+    manifest = with_boxes(folder, beside="100 0 9 9", below="0 80 9 9", partly="0 0 2 2; 500 0 9 9")
+    store, results = ingested(manifest, tmp_path)
+    refused = {name: r.reason for name, r in results.items() if isinstance(r, Refusal)}
+    assert len(refused) == 2
+    for name, reason in refused.items():
+        assert name.startswith(("beside", "below"))
+        assert "lies in the image of 100x80" in reason
+    (partly,) = (s for s in results.values() if isinstance(s, Source))
+    assert store.get_mask(partly.defect).sum() == 4
+
+
+def test_a_mask_goes_before_boxes_and_a_sound_image_has_no_defect(folder, tmp_path):
+    mask = np.zeros((80, 100), np.uint8)
+    mask[5, 5] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    for name in ("both", "sound", "bare"):
+        pixels = GOOD.copy()
+        pixels[0, 0] = len(name)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    manifest = folder / "m.csv"
+    manifest.write_text(
+        "path,label,kind,mask,box\nboth.png,KO,crack,mask.png,20 20 9 9\n"
+        "sound.png,OK,,,\nbare.png,KO,crack,,\n"
+    )
+    store, results = ingested(manifest, tmp_path)
+    by_name = {source.name.removesuffix(".png"): source for source in results.values()}
+    assert np.array_equal(store.get_mask(by_name["both"].defect), mask > 0)
+    assert by_name["sound"].defect is None
+    assert by_name["bare"].defect is None
