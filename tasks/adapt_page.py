@@ -162,7 +162,7 @@ def _notes(plant: Plant, judgement: AdaptationJudgement) -> list[str]:
         )
     if judgement.figures.difference.kid is None and plant.kinds():
         notes.append(
-            "Too few parts with defects were held out for KID: the verdict rests on placebos."
+            "No defect held out is of a kind that was painted: the verdict rests on placebos."
         )
     for kind, (learn, judge) in plant.counts().items():
         if kind != SOUND and judge < 5:
