@@ -13,7 +13,7 @@ from flows.adapt_generator import adapt_generator
 from flows.run_trial import run_trial
 from tasks.domain.adapt_parameters import AdaptParams
 from tasks.domain.parameters import SegmentParams
-from tasks.domain.trial_parameters import GrowthParams, MixParams, TrialParams
+from tasks.domain.trial_parameters import GrowthParams, MixParams, SplitParams, TrialParams
 from tasks.models.model_set import open_model_set
 from tasks.stage import threads
 
@@ -27,6 +27,7 @@ def trial_of(dataset: Path, pool: Path, models: str) -> TrialParams:
     """The trial of one dataset: five seeds, whole parts."""
     return TrialParams(
         dataset=str(dataset), pool=str(pool), models=models, segment=WHOLE,
+        split=SplitParams(leaks="drop"),  # a tile or two stands in both parts, unknown to groups
         arms=("real", "filtered", "unfiltered", "no_gate_3", "classic", "copy_paste"),
         mix=MixParams(shares=(0.0, 0.15, 0.3)),
         grow=GrowthParams(target=80, max_sources=200, max_rounds=2, placebo_share=0.3),
