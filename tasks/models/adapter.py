@@ -1,8 +1,8 @@
 """An adapter: LoRA factors, learned tokens and a decoder, in the files that diffusers reads.
 
-`pytorch_lora_weights.safetensors` (peft's factors under diffusers' names), `token_N.safetensors`
-(a textual inversion each, its token the name of its one row) and, where it was trained, `vae/`. Plain diffusers loads
-them with `load_lora_weights` and `load_textual_inversion`.
+`pytorch_lora_weights.safetensors` (peft's factors under diffusers' names), `word_N.safetensors`
+(a textual inversion each, its token the name of its one row) and, where it was trained, `vae/`.
+Plain diffusers loads them with `load_lora_weights` and `load_textual_inversion`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 LORA = "pytorch_lora_weights.safetensors"
-TOKEN = "token_{}.safetensors"
+WORD = "word_{}.safetensors"
 VAE = "vae"
 
 
@@ -29,7 +29,7 @@ def save_adapter(pipeline: Any, folder: Path, tokens: Mapping[str, "torch.Tensor
     layers = {k: v.half().contiguous() for k, v in get_peft_model_state_dict(pipeline.unet).items()}
     StableDiffusionInpaintPipeline.save_lora_weights(folder, unet_lora_layers=layers)
     for index, (token, row) in enumerate(tokens.items()):
-        save_file({token: row.detach().float().contiguous()}, folder / TOKEN.format(index))
+        save_file({token: row.detach().float().contiguous()}, folder / WORD.format(index))
 
 
 def merge_adapter(pipeline: Any, folder: Path) -> None:
@@ -42,7 +42,7 @@ def merge_adapter(pipeline: Any, folder: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        for path in sorted(folder.glob(TOKEN.format("*"))):
+        for path in sorted(folder.glob(WORD.format("*"))):
             pipeline.load_textual_inversion(load_file(path))
         pipeline.load_lora_weights(folder, weight_name=LORA, use_safetensors=True)
         pipeline.fuse_lora()

@@ -10,7 +10,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from full_size import write_inpainter
 
 from tasks.domain.shapes import DefectShape
-from tasks.models.adapter import LORA, TOKEN
+from tasks.models.adapter import LORA, WORD
 from tasks.models.inpainter import load_pipeline
 from tasks.models.training.adaptation import Recipe
 from tasks.models.training.plant import Budget, adapt_pipeline
@@ -67,15 +67,17 @@ def test_twenty_steps_of_lora_fit_a_small_gpu_and_load_in_plain_diffusers(tmp_pa
     assert vram_gb <= VRAM_LIMIT_GB
     names = {f"{k}": v for k, v in pipeline.unet.state_dict().items()}
     for name, value in before.items():
-        key = name if name in names else name.replace(".weight", ".base_layer.weight").replace(
-            ".bias", ".base_layer.bias"
+        key = (
+            name
+            if name in names
+            else name.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias")
         )
         assert torch.equal(names[key], value), name
     plain = StableDiffusionInpaintPipeline.from_pretrained(
         folder, dtype=torch.float32, safety_checker=None, requires_safety_checker=False
     )
     plain.load_lora_weights(trained.folder, weight_name=LORA)
-    plain.load_textual_inversion(trained.folder, weight_name=TOKEN.format(0))
+    plain.load_textual_inversion(trained.folder, weight_name=WORD.format(0))
     assert "<crack>" in plain.tokenizer.get_vocab()
     factors = [n for n, _ in plain.unet.named_parameters() if "lora_" in n]
     assert len(factors) == len([n for n, _ in pipeline.unet.named_parameters() if "lora_" in n])
