@@ -22,7 +22,7 @@ test: $(INSTALLED)  ## lint, types, import directions, every test
 
 check: $(INSTALLED)  ## lint, types, import directions, fast tests
 	$(MAKE) lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not bench'
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
