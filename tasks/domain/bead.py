@@ -48,7 +48,9 @@ def min_area_rectangle_sides(mask: BoolMask) -> tuple[float, float]:
     along = edges / np.linalg.norm(edges, axis=1, keepdims=True)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     sides = np.stack([np.ptp(hull @ along.T, axis=0), np.ptp(hull @ across.T, axis=0)])
-    best = sides[:, int(np.argmin(sides.prod(axis=0)))]
+    areas = sides.prod(axis=0)
+    smallest = sides[:, areas <= areas.min() * (1 + 1e-9)]  # of equal ones the longest, in any pose
+    best = smallest[:, int(np.argmax(smallest.max(axis=0)))]
     return float(best.max()), float(best.min())
 
 
