@@ -8,6 +8,7 @@ from prefect import flow, unmapped
 from tasks.adapt_judge import AdaptationJudgement, judge_adaptation, reconstruct_windows
 from tasks.adapt_paint import Painted, in_words_of, judged_edits
 from tasks.adapt_plant import (
+    Listed,
     Plant,
     list_plant,
     prepare_adaptation,
@@ -46,8 +47,9 @@ def adapt_generator(params: AdaptParams) -> AdaptResult:
         params: the images, the base, the time, and how the outcome is judged.
     """
     started = time.time()
+    listed = list_plant(params)
     context = prepare_adaptation(params)
-    plant = _with_defects(params, context, _read_plant(params, context))
+    plant = _with_defects(params, context, _read_plant(params, context, listed))
     learning, judging = _cut_windows(params, context, plant)
     shapes = _measure_shapes(params, context, plant)
     base = open_model_set(context.models)
@@ -63,9 +65,8 @@ def adapt_generator(params: AdaptParams) -> AdaptResult:
     return publish_adaptation(params, context, adapted, plant, learned, made, judgement, started)
 
 
-def _read_plant(params: AdaptParams, context: RunContext) -> Plant:
+def _read_plant(params: AdaptParams, context: RunContext, listed: Listed) -> Plant:
     """Images in, sources with beads out; everything refused is kept with its reason."""
-    listed = list_plant(params)
     ingested = ingest_batch.map(
         batches(listed.files, params.batch_size),
         context=unmapped(context),

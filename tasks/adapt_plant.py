@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tasks.domain.adapt_parameters import AdaptParams
-from tasks.domain.errors import BadInput, BadParameters
+from tasks.domain.errors import BadInput, BadParameters, ModelSetError
 from tasks.domain.holdout import held_out_groups
 from tasks.domain.records import (
     SOUND,
@@ -20,7 +20,7 @@ from tasks.domain.records import (
 )
 from tasks.ingest import list_source_files
 from tasks.models.model_set import ModelSet, open_model_set
-from tasks.prepare import given_surface
+from tasks.prepare import default_store, given_surface
 from tasks.store.files import ContentStore
 
 MIN_OK_GROUPS = 5  # four judge distances of sound windows, one at least is held out
@@ -72,8 +72,8 @@ def prepare_adaptation(params: AdaptParams) -> RunContext:
     """The context of an adaptation, with its base as model set.
 
     Raises:
-        BadParameters: the folder of images is missing, or the new set's stands there already.
-        ModelSetError: the base is not there.
+        BadParameters: the folder of images or the base is missing, or the new set's stands there
+            already.
     """
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
@@ -84,7 +84,10 @@ def prepare_adaptation(params: AdaptParams) -> RunContext:
             f"Expected a folder that does not exist yet for the new model set, but {params.out} "
             "does; name another, or move it away"
         )
-    base = open_model_set(params.base)
+    try:
+        base = open_model_set(params.base)
+    except ModelSetError as exc:
+        raise BadParameters(f"Expected a base to begin with, but: {exc}") from exc
     if base.inpainter.adapter is not None:
         began = "the set it came from" if base.lineage is None else base.lineage.base
         raise BadParameters(
@@ -102,11 +105,6 @@ def prepare_adaptation(params: AdaptParams) -> RunContext:
         device=params.device,
         surface_mask=None if mask is None else store.put_mask(mask),
     )
-
-
-def default_store(out: str) -> str:
-    """Where intermediate files and checkpoints lie when the user names no place: OUT.store."""
-    return out.rstrip("/") + ".store"
 
 
 def list_plant(params: AdaptParams) -> Listed:

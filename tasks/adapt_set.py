@@ -131,6 +131,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _linked(source: str, target: str) -> None:
+    """A file linked; a description copied, or who rewrites it would rewrite the base's."""
+    if target.endswith(".json"):
+        shutil.copy2(source, target)
+        return
     try:
         os.link(os.path.realpath(source), target)
     except OSError:  # another disk, or one without links

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from command_line import run
 from landed import land
 from small_run import small_run
 
-from flows.cli import main
 from flows.grow_pool import grow_pool
 from flows.terminal import surface_of
 from flows.trial_commands import _nights_trial
@@ -15,17 +15,6 @@ from tasks.domain.trial_parameters import TrialParams
 from tasks.store.archive import Archive
 from tasks.store.rows import TrialRow
 from tasks.store.trials import Trials
-
-
-def run(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["poolstar", *words])
-    status = 0
-    try:
-        main()
-    except SystemExit as exc:
-        status = int(exc.code or 0)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_models_are_listed_and_checked(monkeypatch, capsys):
