@@ -4,15 +4,13 @@ What a person reads goes to stderr; `--json` prints one JSON object on stdout. E
 asked, 1 a failed run, 2 bad use.
 """
 
-import os
-import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows import adapt_command, trial_commands
+from flows import adapt_command, models_commands, pool_commands, trial_commands
 from flows.terminal import (
     AsJson,
     Models,
@@ -40,10 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-pool_app = typer.Typer(help="Look into a pool.", no_args_is_help=True)
-models_app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
-app.add_typer(pool_app, name="pool")
-app.add_typer(models_app, name="models")
+app.add_typer(pool_commands.app, name="pool")
+app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
 trial_commands.register(app)
 
@@ -168,137 +164,6 @@ def _grow(params: GrowParams, as_json: bool) -> None:
         say(f"  {'accepted':<12} {count:>5}  {name}")
     say(f"{result.version}: {result.accepted} accepted in {result.seconds:.0f} s, verified")
     say(f"manifest {result.manifest}\npool     {params.pool}\nreport   {result.report}")
-
-
-@pool_app.command("ls")
-def pool_ls(
-    pool: PoolUri,
-    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
-    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List versions and images."""
-    from tasks.store.archive import Archive
-
-    archive = Archive(pool)
-    rows = archive.list_rows(version, kind=kind, limit=limit)
-    if as_json:
-        print_json({"versions": archive.versions(), "rows": rows})
-        return
-    sys.stdout.write(f"versions: {' '.join(archive.versions())}\n")
-    for row in rows:
-        label = "placebo" if row["is_placebo"] else row["kind"]
-        sys.stdout.write(f"{row['id']}  {label:<16} S_i {row['s_i']:.2f}  {row['prompt']}\n")
-
-
-@pool_app.command("show")
-def pool_show(
-    row_id: Annotated[str, typer.Argument(metavar="ID", help="An image's id.")],
-    pool: PoolUri,
-    as_json: AsJson = False,
-) -> None:
-    """Everything the archive knows of one image, but its pixels."""
-    from tasks.store.archive import Archive
-
-    row = Archive(pool).row(row_id)
-    shown = {k: v for k, v in row.items() if not isinstance(v, bytes) and "embedding" not in k}
-    if as_json:
-        print_json(shown)
-        return
-    for name, value in shown.items():
-        sys.stdout.write(f"{name:<16} {value}\n")
-
-
-@pool_app.command("verify")
-def pool_verify(
-    pool: PoolUri,
-    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Recompute the manifest of a version and compare; exit status 1 when anything changed."""
-    from tasks.store.archive import Archive
-
-    found = Archive(pool).verify(version)
-    if as_json:
-        print_json(
-            {
-                "ok": found.ok,
-                "version": found.version,
-                "manifest": found.manifest,
-                "rows": found.rows,
-                "problems": list(found.problems),
-            }
-        )
-    else:
-        verdict = "whole" if found.ok else "CHANGED"
-        say(f"{found.version}: {found.rows} rows, {verdict}, manifest {found.manifest}")
-        for problem in found.problems:
-            say(f"  {problem}")
-    raise typer.Exit(0 if found.ok else 1)
-
-
-@models_app.command("ls")
-def models_ls(as_json: AsJson = False) -> None:
-    """The model sets that ship with poolstar, and sd15 where it is installed."""
-    from tasks.models.model_set import BUNDLED, open_model_set
-
-    names = [*BUNDLED, *(["sd15"] if os.environ.get("POOLSTAR_SD15") else [])]
-    sets = [open_model_set(name) for name in names]
-    if as_json:
-        print_json({one.name: one.model_dump(mode="json") for one in sets})
-        return
-    for one in sets:
-        sys.stdout.write(
-            f"{one.name:<8} {one.version:<6} windows {one.native_window_px} px, strength "
-            f"{one.defaults.strength}, guidance {one.defaults.guidance_scale}, {one.fingerprint}\n"
-        )
-
-
-@models_app.command("build")
-def models_build(
-    out: Annotated[str, typer.Option(help="Folder of the new model set.")],
-    work: Annotated[str, typer.Option(help="Folder of checkpoints; a killed build goes on.")],
-    recipe: Annotated[
-        str, typer.Option(help="JSON of what to change in the recipe, e.g. its steps.")
-    ] = "{}",
-) -> None:
-    """Train a tiny model set from the renderer, as the bundled one was. Hours on a CPU."""
-    quiet_prefect()
-    from flows.build_tiny_models import build_tiny_models
-    from tasks.build_models import Recipe
-
-    say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
-
-
-@models_app.command("describe")
-def models_describe(
-    folder: Annotated[Path, typer.Argument(help="Folder with the sd15 files (README).")],
-) -> None:
-    """Write the model_set.json of a folder with SAM, SD 1.5 inpainting and CLIP."""
-    from tasks.models.sd15 import describe_sd15
-
-    one = describe_sd15(folder)
-    say(f"{one.name}: {len(one.files)} files, fingerprint {one.fingerprint}")
-
-
-@models_app.command("check")
-def models_check(
-    models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",
-    as_json: AsJson = False,
-) -> None:
-    """Compare every file of a model set with its recorded sha256."""
-    from tasks.models.model_set import damaged_files, open_model_set
-
-    one = open_model_set(models)
-    problems = damaged_files(one)
-    if as_json:
-        print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
-    else:
-        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
-        for problem in problems:
-            say(f"  {problem}")
-    raise typer.Exit(1 if problems else 0)
 
 
 if __name__ == "__main__":

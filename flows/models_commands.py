@@ -1,0 +1,75 @@
+"""poolstar models: the commands that look at model sets, build and check them."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import AsJson, print_json, quiet_prefect, say
+
+app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
+
+
+@app.command("ls")
+def models_ls(as_json: AsJson = False) -> None:
+    """The model sets that ship with poolstar, and sd15 where it is installed."""
+    from tasks.models.model_set import BUNDLED, open_model_set
+
+    names = [*BUNDLED, *(["sd15"] if os.environ.get("POOLSTAR_SD15") else [])]
+    sets = [open_model_set(name) for name in names]
+    if as_json:
+        print_json({one.name: one.model_dump(mode="json") for one in sets})
+        return
+    for one in sets:
+        sys.stdout.write(
+            f"{one.name:<8} {one.version:<6} windows {one.native_window_px} px, strength "
+            f"{one.defaults.strength}, guidance {one.defaults.guidance_scale}, {one.fingerprint}\n"
+        )
+
+
+@app.command("build")
+def models_build(
+    out: Annotated[str, typer.Option(help="Folder of the new model set.")],
+    work: Annotated[str, typer.Option(help="Folder of checkpoints; a killed build goes on.")],
+    recipe: Annotated[
+        str, typer.Option(help="JSON of what to change in the recipe, e.g. its steps.")
+    ] = "{}",
+) -> None:
+    """Train a tiny model set from the renderer, as the bundled one was. Hours on a CPU."""
+    quiet_prefect()
+    from flows.build_tiny_models import build_tiny_models
+    from tasks.build_models import Recipe
+
+    say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
+
+
+@app.command("describe")
+def models_describe(
+    folder: Annotated[Path, typer.Argument(help="Folder with the sd15 files (README).")],
+) -> None:
+    """Write the model_set.json of a folder with SAM, SD 1.5 inpainting and CLIP."""
+    from tasks.models.sd15 import describe_sd15
+
+    one = describe_sd15(folder)
+    say(f"{one.name}: {len(one.files)} files, fingerprint {one.fingerprint}")
+
+
+@app.command("check")
+def models_check(
+    models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of a model set with its recorded sha256."""
+    from tasks.models.model_set import damaged_files, open_model_set
+
+    one = open_model_set(models)
+    problems = damaged_files(one)
+    if as_json:
+        print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
+    else:
+        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
+        for problem in problems:
+            say(f"  {problem}")
+    raise typer.Exit(1 if problems else 0)
