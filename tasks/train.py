@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.domain.copy_paste import pasted
 from tasks.domain.errors import BadInput
 from tasks.domain.exposure import Exposure, drawn, mix_of
-from tasks.domain.perturbation import classically_augmented
+from tasks.domain.perturbation import classically_augmented, mirrored
 from tasks.domain.records import RunContext
 from tasks.domain.trial_parameters import DetectorParams
 from tasks.domain.trial_records import Trained, Training
@@ -20,11 +20,12 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 from tasks.views import Arrays, stacked_views
 
+Example = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 PROBE_DRAWS = 1000  # exposures that stand for all, where each must be embedded
-Batch = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Batch = tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-@stage(version=2, run_name="train {training.arm} {training.share} #{training.seed}", tags=("gpu",))
+@stage(version=3, run_name="train {training.arm} {training.share} #{training.seed}", tags=("gpu",))
 def train_detector(training: Training, context: RunContext, params: DetectorParams) -> Trained:
     """A detector that saw no image of its own fold, and none made from one.
 
@@ -57,7 +58,7 @@ def train_detector(training: Training, context: RunContext, params: DetectorPara
 
 def _probe(batches: Iterator[Batch], context: RunContext) -> dict[str, NDArray[Any]]:
     """A probe on the embeddings of everything shown, each distinct view embedded once."""
-    views, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+    views, labels, _ = (np.concatenate(part) for part in zip(*batches, strict=True))
     keys = [view.tobytes() for view in views]
     distinct = dict.fromkeys(keys)
     place = {key: row for row, key in enumerate(distinct)}
@@ -73,49 +74,52 @@ class _Examples:
     def __init__(self, store: ContentStore, training: Training) -> None:
         self.training = training
         real = _without_fold(stacked_views(store, training.real), training.fold)
-        self.views = {
-            "ok_real": real["view"][~real["is_ko"]],
-            "ko_real": real["view"][real["is_ko"]],
+        nothing = _rows(real, np.zeros(len(real["view"]), dtype=np.bool_))
+        self.origins = {
+            "ok_real": _rows(real, ~real["is_ko"]),
+            "ko_real": _rows(real, real["is_ko"]),
+            "ko_synthetic": nothing,
+            "ok_placebo": nothing,
         }
-        nothing = real["view"][:0]
-        self.views |= {"ko_synthetic": nothing, "ok_placebo": nothing}
-        self.defects = real["defect"][real["is_ko"]]
         if training.synthetic:
             made = _without_fold(stacked_views(store, training.synthetic), training.fold)
             if training.arm == "no_gate_3":
                 made = _rows(made, np.isin(made["stage"], ["", "honest"]))
-            self.views["ko_synthetic"] = made["view"][made["is_ko"]]
-            self.views["ok_placebo"] = made["view"][~made["is_ko"]]
+            made["defect"] &= made["is_ko"][:, None, None]
+            self.origins["ko_synthetic"] = _rows(made, made["is_ko"])
+            self.origins["ok_placebo"] = _rows(made, ~made["is_ko"])
         if training.arm == "copy_paste":
-            self.copied = np.flatnonzero(self.defects.any(axis=(1, 2)))
-            self.views["ko_synthetic"] = self.views["ko_real"][self.copied]
-            if not len(self.copied):
+            is_known = np.asarray(self.origins["ko_real"]["defect"].any(axis=(1, 2)))
+            self.origins["ko_synthetic"] = _rows(self.origins["ko_real"], is_known)
+            if not is_known.any():
                 raise BadInput("Expected masks of real defects to copy, but the dataset has none")
 
     def counts(self) -> Exposure:
         """Images of each origin; defects to copy count as synthetic ones."""
-        return Exposure(**{name: len(views) for name, views in self.views.items()})
+        return Exposure(**{name: len(rows["view"]) for name, rows in self.origins.items()})
 
     def batch(self, draw: dict[str, NDArray[np.int64]], rng: np.random.Generator) -> Batch:
-        """The views of one step and whether they are KO."""
-        views = {name: self.views[name][rows] for name, rows in draw.items() if len(rows)}
-        if self.training.arm == "copy_paste" and len(draw["ko_synthetic"]):
-            copies = [self._pasted(int(row), rng) for row in draw["ko_synthetic"]]
-            views["ko_synthetic"] = np.stack(copies)
-        labels = [np.full(len(part), name.startswith("ko")) for name, part in views.items()]
-        shown = np.concatenate(list(views.values()))
-        if self.training.arm == "classic":
-            shown = np.stack([classically_augmented(view, rng) for view in shown])
-        return shown, np.concatenate(labels)
+        """The views of one step, mirrored at random; whether they are KO; their defects."""
+        shown = [
+            (self._varied(name, int(row), rng), name.startswith("ko"))
+            for name, rows in draw.items()
+            for row in rows
+        ]
+        views, defects = (np.stack(part) for part in zip(*(one for one, _ in shown), strict=True))
+        return views, np.array([is_ko for _, is_ko in shown]), defects
 
-    def _pasted(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A real defect on a random sound view."""
-        defect = int(self.copied[row])
-        sound = self.views["ok_real"][rng.integers(len(self.views["ok_real"]))]
-        return pasted(
-            sound, self.views["ko_real"][defect], self.defects[defect], rng,
-            along_only=self.training.along_only,
-        )  # fmt: skip
+    def _varied(self, name: str, row: int, rng: np.random.Generator) -> Example:
+        """One exposure of an image: pasted where the arm pastes, mirrored, and in one arm more."""
+        origin = self.origins[name]
+        view, defect = origin["view"][row], origin["defect"][row]
+        if self.training.arm == "copy_paste" and name == "ko_synthetic":
+            sound = self.origins["ok_real"]["view"]
+            onto = sound[rng.integers(len(sound))]
+            view, defect = pasted(onto, view, defect, rng, along_only=self.training.along_only)
+        view, defect = mirrored(view, defect, rng)
+        if self.training.arm == "classic":
+            view, defect = classically_augmented(view, defect, rng)
+        return view, defect
 
 
 def _without_fold(arrays: Arrays, fold: int) -> Arrays:

@@ -65,8 +65,7 @@ class TrialImages:
                 distinct[source.id] = ViewedImage(
                     source=source, frame=framed.get(source.id, typical),
                     group=division.groups[file.name],
-                    fold=division.fold.get(file.name, NO_FOLD), mask_path=file.mask,
-                    mask_modified_ns=Path(file.mask).stat().st_mtime_ns if file.mask else 0,
+                    fold=division.fold.get(file.name, NO_FOLD),
                 )  # fmt: skip
             return list(distinct.values())
 

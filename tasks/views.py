@@ -6,13 +6,11 @@ one is known.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.errors import BadInput, ImageRefused
 from tasks.domain.images import display_range, display_rgb
 from tasks.domain.leakage import OF_POOL, SIDE_PX, TRAINED_SET, fine_structure
 from tasks.domain.perturbation import SEVERITIES, perturbed
@@ -28,6 +26,7 @@ from tasks.store.files import ContentStore
 from tasks.store.images import decoded_mask, decoded_pixels, decoded_png
 
 Arrays = dict[str, NDArray[Any]]
+SHOWN = 63  # of 255: a defect thinner than a pixel of the view is still one
 
 
 @stage(version=1, run_name="structure {sources[0].name} +")
@@ -67,12 +66,12 @@ def structure_sources(
     )
 
 
-@stage(version=1, run_name="view {images[0].source.name} +")
+@stage(version=2, run_name="view {images[0].source.name} +")
 def view_batch(images: Sequence[ViewedImage], hw_px: tuple[int, int], context: RunContext) -> Ref:
     """Views of real images, with the masks of their defects."""
     store = ContentStore(context.store_uri)
     views = [cut_view(source_view(store, image.source), image.frame, hw_px) for image in images]
-    defects = [_defect_view(image, hw_px) for image in images]
+    defects = [_defect_view(store, image, hw_px) for image in images]
     return store.put_arrays(
         {
             "view": np.stack(views),
@@ -88,31 +87,17 @@ def view_batch(images: Sequence[ViewedImage], hw_px: tuple[int, int], context: R
     )
 
 
-def _defect_view(image: ViewedImage, hw_px: tuple[int, int]) -> NDArray[np.bool_]:
-    """The defect's mask in the view; empty where none is known.
-
-    Raises:
-        BadInput: the mask cannot be read, or is not of the image's size.
-    """
-    if image.mask_path is None or image.source.label == "OK":
+def _defect_view(
+    store: ContentStore, image: ViewedImage, hw_px: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """The defect's mask in the view; empty where none is known."""
+    if image.source.defect is None:
         return np.zeros(hw_px, dtype=bool)
-    try:
-        data = Path(image.mask_path).read_bytes()
-        pixels = decoded_pixels(data, max_pixels=UNBOUNDED, min_side_px=1)
-    except (OSError, ImageRefused) as exc:
-        raise BadInput(f"Expected a mask at {image.mask_path}, but: {exc}") from exc
-    mask = pixels if pixels.ndim == 2 else pixels.max(axis=2)
-    expected = (image.source.height_px, image.source.width_px)
-    if mask.shape != expected:
-        raise BadInput(
-            f"Expected the mask {image.mask_path} to be {expected[1]}x{expected[0]}, as its image, "
-            f"but it is {mask.shape[1]}x{mask.shape[0]}"
-        )
-    values = np.where(mask > mask.max() // 2, 255, 0).astype(np.uint8)
-    return np.asarray(cut_view(values, image.frame, hw_px) > 127)
+    mask = store.get_mask(image.source.defect).astype(np.uint8) * 255
+    return cut_view(mask, image.frame, hw_px) > SHOWN
 
 
-@stage(version=1, run_name="view {selection.table} {selection.version} +{ids[0]}")
+@stage(version=2, run_name="view {selection.table} {selection.version} +{ids[0]}")
 def view_pool_batch(
     selection: PoolSelection,
     ids: Sequence[str],
@@ -129,7 +114,7 @@ def view_pool_batch(
         frame = WHOLE if bead.all() else frame_of(bead)
         views.append(cut_view(display_rgb(pixels, display_range(pixels)), frame, hw_px))
         region = decoded_mask(row["mask"]).astype(np.uint8) * 255
-        defects.append(cut_view(region, frame, hw_px) > 127)
+        defects.append(cut_view(region, frame, hw_px) > SHOWN)
     sources = [row["source_id"] for row in rows]
     found = [places.get(one, Place(group=one, fold=NO_FOLD)) for one in sources]
     return store.put_arrays(

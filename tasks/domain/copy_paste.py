@@ -23,8 +23,8 @@ def pasted(
     rng: np.random.Generator,
     *,
     along_only: bool,
-) -> NDArray[np.uint8]:
-    """The sound view with the other view's defect on it, at a random place.
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The sound view with the other view's defect on it, at a random place, and the defect's mask.
 
     Args:
         sound, defective: (h, w, 3).
@@ -41,12 +41,15 @@ def pasted(
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     patch, weight = defective[box].astype(np.float32), feather(region[box], FEATHER_PX)[..., None]
+    shown = defect[box]
     if rng.random() < 0.5:
-        patch, weight = patch[:, ::-1], weight[:, ::-1]
+        patch, weight, shown = patch[:, ::-1], weight[:, ::-1], shown[:, ::-1]
     height, width = patch.shape[:2]
     left = int(rng.integers(0, sound.shape[1] - width + 1))
     top = rows[0] if along_only else int(rng.integers(0, sound.shape[0] - height + 1))
     out = sound.astype(np.float32)
     place = slice(top, top + height), slice(left, left + width)
     out[place] += weight * (patch - out[place])
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    mask = np.zeros(sound.shape[:2], dtype=bool)
+    mask[place] = shown
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8), mask

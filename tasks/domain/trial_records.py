@@ -12,17 +12,12 @@ NO_FOLD = -1
 
 
 class ViewedImage(Record):
-    """A real image with what the trial knows of it; fold -1 stands for `in no fold`.
-
-    The mask's time of change stands for its content in cache keys.
-    """
+    """A real image with what the trial knows of it; fold -1 stands for `in no fold`."""
 
     source: Source
     frame: Frame
     group: str
     fold: int
-    mask_path: str | None = None
-    mask_modified_ns: int = 0
 
 
 class Place(Record):

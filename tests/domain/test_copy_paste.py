@@ -21,8 +21,9 @@ def test_the_defect_moves_whole_and_the_rest_stays(along_only):
     view, mask = defective()
     places = set()
     for seed in range(30):
-        out = pasted(SOUND, view, mask, np.random.default_rng(seed), along_only=along_only)
+        out, where = pasted(SOUND, view, mask, np.random.default_rng(seed), along_only=along_only)
         dark = (out < 40).all(axis=2)
+        assert np.array_equal(where, dark)
         assert dark.sum() == pytest.approx(300, rel=0.1)
         rows, columns = np.nonzero(dark)
         places.add((rows.min(), columns.min()))
@@ -38,7 +39,7 @@ def test_the_defect_moves_whole_and_the_rest_stays(along_only):
 def test_a_defect_as_wide_as_the_view_still_fits_and_an_empty_one_is_refused():
     view, _ = defective()
     whole = np.ones((64, 256), bool)
-    out = pasted(SOUND, view, whole, np.random.default_rng(0), along_only=True)
+    out, _ = pasted(SOUND, view, whole, np.random.default_rng(0), along_only=True)
     assert out[32, 128].tolist() == view[32, 255 - 128].tolist() or out.shape == SOUND.shape
     with pytest.raises(BadInput, match="empty"):
         pasted(SOUND, view, np.zeros((64, 256), bool), np.random.default_rng(0), along_only=True)

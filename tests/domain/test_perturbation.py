@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from tasks.domain.perturbation import SEVERITIES, classically_augmented, perturbed, rotated
+from tasks.domain.perturbation import (
+    SEVERITIES,
+    classically_augmented,
+    mirrored,
+    perturbed,
+    rotated,
+)
 from tasks.factory.render import render_weld
 from tasks.factory.styles import DEMO_PLANT
 
@@ -34,11 +40,31 @@ def test_each_perturbation_is_what_its_name_says():
     assert turned[32, 10].max() < 50
 
 
+def marked() -> tuple[np.ndarray, np.ndarray]:
+    """A view with one white patch, and the patch's mask."""
+    view, mask = VIEW // 2, np.zeros(VIEW.shape[:2], bool)
+    mask[20:30, 40:60] = True
+    view[mask] = 255
+    return view, mask
+
+
 def test_augmentation_differs_from_draw_to_draw_and_stays_near_the_view():
     rng = np.random.default_rng(0)
-    variants = [classically_augmented(VIEW, rng) for _ in range(20)]
+    nothing = np.zeros(VIEW.shape[:2], bool)
+    variants = [classically_augmented(VIEW, nothing, rng)[0] for _ in range(20)]
     assert len({variant.tobytes() for variant in variants}) == 20
     assert all(variant.shape == VIEW.shape for variant in variants)
     assert np.mean([variant.mean() for variant in variants]) == pytest.approx(VIEW.mean(), rel=0.06)
-    again = classically_augmented(VIEW, np.random.default_rng(0))
+    again, _ = classically_augmented(VIEW, nothing, np.random.default_rng(0))
     assert np.array_equal(again, variants[0])
+
+
+@pytest.mark.parametrize("variant", [classically_augmented, mirrored])
+def test_a_defects_mask_moves_with_it(variant):
+    rng, places = np.random.default_rng(0), set()
+    for _ in range(20):
+        view, mask = variant(*marked(), rng)
+        bright = view.min(axis=2) > 180
+        assert (bright & mask).sum() / (bright | mask).sum() > 0.85
+        places.add(tuple(np.argwhere(mask)[0]))
+    assert len(places) >= 4

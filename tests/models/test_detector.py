@@ -19,33 +19,57 @@ from tasks.models.model_set import open_model_set
 STEPS = 40
 
 
-def views(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grey noise; every second view has a dark spot somewhere."""
+def views(seed: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grey noise; every second view has a dark spot somewhere, given by its mask."""
     rng = np.random.default_rng(seed)
     made = rng.normal(120, 12, (n, 32, 64, 3)).clip(0, 255).astype(np.uint8)
-    is_ko = np.arange(n) % 2 == 1
+    is_ko, defect = np.arange(n) % 2 == 1, np.zeros((n, 32, 64), dtype=bool)
     for row in np.flatnonzero(is_ko):
         top, left = rng.integers(2, 24), rng.integers(2, 56)
-        made[row, top : top + 5, left : left + 5] = 20
-    return made, is_ko
+        defect[row, top : top + 5, left : left + 5] = True
+    made[defect] = 20
+    return made, is_ko, defect
 
 
-def trained(seed: int = 1) -> dict[str, np.ndarray]:
+def trained(seed: int = 1, *, masks: bool = True) -> dict[str, np.ndarray]:
     batches = [views(step, 16) for step in range(STEPS)]
+    batches = [(made, is_ko, defect & masks) for made, is_ko, defect in batches]
     return trained_network(
         iter(batches), steps=STEPS, width=6, learning_rate=0.01, seed=seed, device="cpu"
     )
 
 
-def test_a_network_learns_a_plain_defect_and_scores_fresh_views():
-    made, is_ko = views(999, 100)
-    logits = network_logits(trained(), made, "cpu")
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_network_learns_a_plain_defect_and_scores_fresh_views(masks):
+    made, is_ko, _ = views(999, 100)
+    logits = network_logits(trained(masks=masks), made, "cpu")
     assert logits.shape == (100, 2)
     score = logits[:, 1] - logits[:, 0]
     assert ((score > 0) == is_ko).mean() > 0.95
-    alone = network_logits(trained(), made[3:4], "cpu")
+    alone = network_logits(trained(masks=masks), made[3:4], "cpu")
     assert alone[0] == pytest.approx(logits[3], abs=1e-4)
     assert network_logits(trained(), made[:0], "cpu").shape == (0, 2)
+
+
+def test_masks_show_what_the_defect_is_where_another_sign_goes_with_it():
+    """A bright corner goes with every defect in training, and with sound views in the test."""
+    batches = []
+    for step in range(STEPS):
+        made, is_ko, defect = views(step, 16)
+        made[is_ko, :6, :6] = 255
+        batches.append((made, is_ko, defect))
+    made, is_ko, _ = views(999, 100)
+    made[~is_ko, :6, :6] = 255
+    right = []
+    for masks in (True, False):
+        given = [(shown, label, defect & masks) for shown, label, defect in batches]
+        weights = trained_network(
+            iter(given), steps=STEPS, width=6, learning_rate=0.01, seed=1, device="cpu"
+        )
+        score = network_logits(weights, made, "cpu")[:, 1]
+        right.append(np.mean(score[is_ko][:, None] > score[~is_ko]))
+    assert right[0] > 0.95
+    assert right[1] < right[0]
 
 
 def test_equal_seeds_give_equal_bits_even_side_by_side():
