@@ -13,22 +13,30 @@ from flows.adapt_generator import adapt_generator
 from flows.run_trial import run_trial
 from tasks.domain.adapt_parameters import AdaptParams
 from tasks.domain.parameters import SegmentParams
-from tasks.domain.trial_parameters import GrowthParams, MixParams, SplitParams, TrialParams
+from tasks.domain.trial_parameters import (
+    DetectorParams,
+    GrowthParams,
+    MixParams,
+    SplitParams,
+    TrialParams,
+)
 from tasks.models.model_set import open_model_set
 from tasks.stage import threads
 
 pytestmark = [pytest.mark.bench, needs_photographs]
 WHOLE = SegmentParams(surface="whole")
 MINUTES = {"tiles": 25.0, "lohi": 20.0}
+VIEW_HW_PX = {"tiles": (224, 160), "lohi": (96, 96)}  # about the images' own size
 SHOWN = ("recall", "cost", "auroc", "ap", "ece", "robust_recall")
 
 
-def trial_of(dataset: Path, pool: Path, models: str) -> TrialParams:
+def trial_of(name: str, dataset: Path, pool: Path, models: str) -> TrialParams:
     """The trial of one dataset: five seeds, whole parts."""
     return TrialParams(
         dataset=str(dataset), pool=str(pool), models=models, segment=WHOLE,
         split=SplitParams(leaks="drop"),  # a tile or two stands in both parts, unknown to groups
         arms=("real", "filtered", "unfiltered", "no_gate_3", "classic", "copy_paste"),
+        detector=DetectorParams(view_hw_px=VIEW_HW_PX[name]),
         mix=MixParams(shares=(0.0, 0.15, 0.3)),
         grow=GrowthParams(target=80, max_sources=200, max_rounds=2, placebo_share=0.3),
     )  # fmt: skip
@@ -47,7 +55,7 @@ def test_an_adapted_set_on_real_photographs(name, tmp_path, record, prefect_serv
         adapted = adapt_generator.with_options(task_runner=threads(1))(params)
         record(f"adapt_{name}", minutes=adapted.seconds / 60, is_adapted=adapted.is_adapted,
                figures=adapted.judgement.figures.model_dump())  # fmt: skip
-    trial = trial_of(dataset, work / "pool", str(out))
+    trial = trial_of(name, dataset, work / "pool", str(out))
     result = run_trial.with_options(task_runner=threads(trial.workers))(trial)
     for arm in result.arms:
         record(
