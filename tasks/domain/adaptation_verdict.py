@@ -2,7 +2,7 @@
 
 It must be better somewhere and worse nowhere, each shown by a paired 95 % interval (superiority and
 non-inferiority: ICH E9, 3.3). Better: KID to real defects or the placebos' AUC wholly below the
-base's, or PSNR wholly above. Not worse: KID's interval ends below a margin, a share of the base's
+base's, or PSNR wholly above. Not worse: KID's interval ends within a margin, a share of the base's
 KID (a handful of held-out defects cannot show more); PSNR's does not lie wholly below 0, nor the
 placebos' AUC wholly above. And it must not copy what it was trained on.
 """
@@ -84,7 +84,7 @@ def _compared(figures: AdaptationFigures, params: VerdictParams) -> Iterator[Ans
     change, base = figures.difference, figures.base.kid
     if change.kid is not None and base is not None:
         margin = params.max_kid_rise * max(base.value, 0.0)
-        better, fine = change.kid.high < 0, change.kid.high < margin
+        better, fine = change.kid.high < 0, change.kid.high <= margin
         what = _said(
             ("nearer to", "as near, within the margin, to", "not as near to"), better, fine
         )

@@ -100,7 +100,7 @@ ENDS = st.tuples(*[st.floats(-2, 2)] * 3).map(lambda v: (sorted(v)[1], min(v), m
 @given(ENDS | st.none(), ENDS, ENDS, st.floats(0, 1))
 def test_it_is_better_just_when_no_reason_speaks_against(kid, placebo, psnr, share):
     found = verdict(figures(kid, placebo, psnr, (share, 0.0, 1.0)), PARAMS)
-    is_fine = (kid is None or kid[2] < 0.1) and psnr[2] >= 0 and placebo[1] <= 0 and share <= 0.1
+    is_fine = (kid is None or kid[2] <= 0.1) and psnr[2] >= 0 and placebo[1] <= 0 and share <= 0.1
     better = psnr[1] > 0 or placebo[2] < 0 or (kid is not None and kid[2] < 0)
     assert found.is_better == (is_fine and better)
     assert len(found.reasons) >= 1
