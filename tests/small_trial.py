@@ -9,7 +9,7 @@ from landed import columns, run_row
 from flows.simulate_factory import simulate_factory
 from tasks.domain.parameters import FactoryParams, SegmentParams
 from tasks.domain.trial_parameters import DetectorParams, MixParams, SplitParams, TrialParams
-from tasks.factory.render import SOUND, TRAINED_KINDS, render_weld
+from tasks.factory.render import SOUND, TRAINED_KINDS, WeldImage, render_weld
 from tasks.factory.styles import DEMO_PLANT
 from tasks.store.archive import Archive
 from tasks.store.images import encoded_png
@@ -52,7 +52,7 @@ def null_pool(uri: str) -> None:
         rows.append(
             columns(
                 f"row{index:03d}", source_id=source, kind=kind, image=image,
-                mask=encoded_png(weld.bead_mask), bead_mask=encoded_png(weld.bead_mask),
+                mask=encoded_png(_region(weld)), bead_mask=encoded_png(weld.bead_mask),
                 is_placebo=kind == SOUND, embedding=np.eye(8, dtype=np.float32)[0],
             )
         )  # fmt: skip
@@ -66,6 +66,11 @@ def null_pool(uri: str) -> None:
         run_row("r1"), pool=[PoolRow(**row) for row in rows], rejected=refused, sources=sources,
         embedding_dim=8,
     )  # fmt: skip
+
+
+def _region(weld: WeldImage) -> np.ndarray:
+    """The defect, as the training images' own masks show it; all of a sound bead."""
+    return weld.defect_mask if weld.defect_mask.any() else weld.bead_mask
 
 
 def small_trial(dataset: Path, home: Path, **changes) -> TrialParams:
