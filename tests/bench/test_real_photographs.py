@@ -17,6 +17,7 @@ from tasks.domain.trial_parameters import (
     DetectorParams,
     GrowthParams,
     MixParams,
+    PriceParams,
     SplitParams,
     TrialParams,
 )
@@ -38,6 +39,8 @@ def trial_of(name: str, dataset: Path, pool: Path, models: str) -> TrialParams:
         arms=("real", "filtered", "unfiltered", "no_gate_3", "classic", "copy_paste"),
         detector=DetectorParams(view_hw_px=VIEW_HW_PX[name]),
         mix=MixParams(shares=(0.0, 0.15, 0.3)),
+        price=PriceParams(prevalence=0.015),  # a line's, not the collection's: 14 % would price
+        # every miss so high that flagging all parts is cheapest
         grow=GrowthParams(target=80, max_sources=200, max_rounds=2, placebo_share=0.3),
     )  # fmt: skip
 
