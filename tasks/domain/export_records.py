@@ -53,7 +53,7 @@ class ExportParams(Parameters):
 class Provenance(Record):
     """Where an exported image comes from; what only edits have is None for a real image.
 
-    `mask` says whether the defect's mask is the change that the edit made, or its region because
+    `mask_origin` says whether the defect's mask is the change that the edit made, or its region because
     no change stood out; `none` for sound images.
     """
 
@@ -65,7 +65,7 @@ class Provenance(Record):
     kind: str
     is_synthetic: bool
     is_placebo: bool
-    mask: MaskOrigin
+    mask_origin: MaskOrigin
     image_sha256: str
     pool: str
     version: str
@@ -73,7 +73,7 @@ class Provenance(Record):
     generation: int | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
-    region: str | None = None
+    region_shape: str | None = None
     seed: int | None = None
     strength: float | None = None
     guidance_scale: float | None = None
@@ -86,7 +86,15 @@ class Provenance(Record):
     model_set: str | None = None
     model_set_fingerprint: str | None = None
     run_id: str | None = None
-    created_at: str | None = None
+    painted_on: str | None = None
+
+
+def provenance_types() -> dict[str, type]:
+    """The plain type of each field of a provenance: bool, int, float or str."""
+    return {
+        name: next((t for t in (bool, int, float) if field.annotation in (t, t | None)), str)
+        for name, field in Provenance.model_fields.items()
+    }
 
 
 class ExportResult(Record):

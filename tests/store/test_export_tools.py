@@ -228,7 +228,7 @@ def test_parquet_by_pandas(pool, truth, tmp_path):
         one = truth[row["id"]]
         assert row["image"] == one.image
         assert mask_iou(decoded_mask(row["mask"]), one.defect) == 1
-        assert mask_iou(decoded_mask(row["edited_region"]), one.region) == 1
+        assert mask_iou(decoded_mask(row["region"]), one.region) == 1
         assert (row["seed"], row["s_i"]) == (one.provenance.seed, one.provenance.s_i)
 
 

@@ -68,7 +68,7 @@ NOTES: dict[ExportFormat, FormatNotes] = {
         limits=("Synthetic defects under `test/` are MVTec AD's layout, not a real test.",),
     ),
     "parquet": FormatNotes(
-        place=", and columns", region=": column `edited_region`", sound="a black mask",
+        place=", and columns", region=": column `region`", sound="a black mask",
         data_files="data/{}-*",
     ),
     "fiftyone": FormatNotes(

@@ -6,7 +6,7 @@ Files that describe are named each with its sha256; SHA256SUMS, one of them, hol
 import json
 from typing import Any
 
-from tasks.domain.export_records import Provenance
+from tasks.domain.export_records import provenance_types
 from tasks.store.exports.folder import ExportFolder
 from tasks.store.exports.selection import Selection
 
@@ -15,19 +15,19 @@ ENCODINGS = {
     ".json": "application/json", ".jsonl": "application/jsonlines", ".yaml": "application/x-yaml",
     ".md": "text/markdown", ".parquet": "application/x-parquet",
 }  # fmt: skip
-TYPES = {bool: "sc:Boolean", int: "sc:Integer", float: "sc:Float"}
+TYPES = {bool: "sc:Boolean", int: "sc:Integer", float: "sc:Float", str: "sc:Text"}
 CONTEXT: dict[str, Any] = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs",
     "column": "cr:column", "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/", "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "dct": "http://purl.org/dc/terms/",
-    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
+    "equivalentProperty": "cr:equivalentProperty", "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
     "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject",
     "fileSet": "cr:fileSet", "format": "cr:format", "includes": "cr:includes",
     "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key",
     "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path",
     "recordSet": "cr:recordSet", "references": "cr:references", "regex": "cr:regex",
-    "repeated": "cr:repeated", "replace": "cr:replace", "sc": "https://schema.org/",
+    "repeated": "cr:repeated", "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/",
     "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField",
     "transform": "cr:transform",
 }  # fmt: skip
@@ -97,14 +97,9 @@ def _records() -> dict[str, Any]:
         "field": [
             {
                 "@type": "cr:Field", "@id": f"images/{name}", "name": name,
-                "dataType": _type(field.annotation),
+                "dataType": TYPES[kind],
                 "source": {"fileObject": {"@id": PROVENANCE}, "extract": {"column": name}},
             }
-            for name, field in Provenance.model_fields.items()
+            for name, kind in provenance_types().items()
         ],
     }  # fmt: skip
-
-
-def _type(annotation: Any) -> str:
-    found = (text for kind, text in TYPES.items() if annotation in (kind, kind | None))
-    return next(found, "sc:Text")

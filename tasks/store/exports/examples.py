@@ -20,11 +20,13 @@ from tasks.store.images import decoded_mask, decoded_pixels, decoded_png, encode
 
 UNBOUNDED = 2**62
 TOLD = (
-    "generation", "prompt", "negative_prompt", "region", "seed", "strength", "guidance_scale",
-    "steps", "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "run_id",
-    "created_at",
+    "generation", "prompt", "negative_prompt", "seed", "strength", "guidance_scale", "steps",
+    "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "run_id",
 )  # fmt: skip
-COLUMNS = ["id", "source_id", "kind", "is_placebo", *TOLD, "image", "mask", "bead_mask"]
+COLUMNS = [
+    "id", "source_id", "kind", "is_placebo", "region", "created_at", *TOLD, "image", "mask",
+    "bead_mask",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +115,11 @@ def _edited(selection: Selection, row: dict[str, Any], before: Pixels) -> Exampl
     provenance = Provenance(
         id=row["id"], source_id=row["source_id"], group=group, split=split,
         label="OK" if row["is_placebo"] else "KO", kind=SOUND if row["is_placebo"] else row["kind"],
-        is_synthetic=True, is_placebo=row["is_placebo"], mask=origin,
+        is_synthetic=True, is_placebo=row["is_placebo"], mask_origin=origin,
         image_sha256=hashlib.sha256(row["image"]).hexdigest(), pool=selection.name,
         version=selection.version, manifest=selection.manifest,
         model_set_fingerprint=selection.fingerprints.get(row["run_id"]),
+        region_shape=row["region"], painted_on=row["created_at"],
         **{name: row[name] for name in TOLD},
     )  # fmt: skip
     return Example(file_stem(row["id"]), row["image"], defect, region, provenance)
@@ -129,7 +132,7 @@ def _real(selection: Selection, row: dict[str, Any]) -> Example:
     group, split = selection.place_of(row["id"])
     provenance = Provenance(
         id=row["id"], source_id=row["id"], group=group, split=split, label="OK", kind=SOUND,
-        is_synthetic=False, is_placebo=False, mask=MaskOrigin.NONE,
+        is_synthetic=False, is_placebo=False, mask_origin=MaskOrigin.NONE,
         image_sha256=hashlib.sha256(image).hexdigest(), pool=selection.name,
         version=selection.version, manifest=selection.manifest,
     )  # fmt: skip

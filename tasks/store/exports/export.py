@@ -78,7 +78,7 @@ def _told(examples: Iterable[Example], tally: Tally, file: IO[bytes]) -> Iterato
     """The examples as they come, each counted and its provenance written."""
     for example in examples:
         tally.images += 1
-        tally.region_masks += example.provenance.mask is MaskOrigin.REGION
+        tally.region_masks += example.provenance.mask_origin is MaskOrigin.REGION
         tally.deep += example.is_deep
         file.write((example.provenance.model_dump_json() + "\n").encode())
         yield example

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.domain.export_records import Provenance
+from tasks.domain.export_records import provenance_types
 from tasks.domain.records import content_id
 from tasks.domain.rle import box_xywh
 from tasks.store.exports.examples import Example
@@ -19,9 +19,8 @@ from tasks.store.images import encoded_png
 
 DEFECTS, REGIONS = "fields/defect.detections", "fields/region"
 LABELS = {"defect": "Detections", "region": "Segmentation", "ground_truth": "Classification"}
-RENAMED = {"id": "pool_id", "label": "verdict", "region": "region_shape", "mask": "mask_origin",
-           "created_at": "painted_at"}  # fmt: skip
-FIELDS = {"str": "StringField", "int": "IntField", "float": "FloatField", "bool": "BooleanField"}
+RENAMED = {"id": "pool_id", "label": "verdict"}  # FiftyOne has its own id, labels are records
+FIELDS = {str: "StringField", int: "IntField", float: "FloatField", bool: "BooleanField"}
 
 
 def write_fiftyone(folder: ExportFolder, selection: Selection, examples: Iterable[Example]) -> None:
@@ -81,9 +80,8 @@ def _metadata(selection: Selection) -> dict[str, Any]:
         "fiftyone.core.metadata.ImageMetadata)",
         **{name: labels.format(kind) for name, kind in LABELS.items()},
     }
-    for name, field in Provenance.model_fields.items():
-        kind = str(getattr(field.annotation, "__name__", field.annotation)).split(" ")[0]
-        fields[RENAMED.get(name, name)] = f"fiftyone.core.fields.{FIELDS.get(kind, 'StringField')}"
+    for name, kind in provenance_types().items():
+        fields[RENAMED.get(name, name)] = f"fiftyone.core.fields.{FIELDS[kind]}"
     info = {
         "pool": selection.name, "version": selection.version, "manifest": selection.manifest,
         "licence": selection.params.licence or "unknown", "classes": list(selection.kinds),

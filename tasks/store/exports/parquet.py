@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.domain.export_records import Provenance
+from tasks.domain.export_records import provenance_types
 from tasks.store.exports.examples import Example
 from tasks.store.exports.folder import ExportFolder
 from tasks.store.exports.selection import Selection
@@ -18,7 +18,7 @@ from tasks.store.images import encoded_png
 from tasks.store.tables import WRITE_BATCH
 
 SHARD_ROWS = 1000
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 def write_parquet(folder: ExportFolder, selection: Selection, examples: Iterable[Example]) -> None:
@@ -38,25 +38,14 @@ def _row(example: Example) -> dict[str, Any]:
     """One image as a row."""
     return {
         "image": example.image, "mask": encoded_png(example.defect),
-        "edited_region": encoded_png(example.region),
+        "region": encoded_png(example.region),
     } | example.provenance.model_dump(mode="json")  # fmt: skip
 
 
 def _schema() -> pa.Schema:
     """Pixels first, then the fields of a provenance; types stated, so that nulls keep theirs."""
-    pixels = [(name, pa.binary()) for name in ("image", "mask", "edited_region")]
-    plain = [
-        (
-            name,
-            next((_TYPES[kind] for kind in _TYPES if _holds(field.annotation, kind)), pa.string()),
-        )
-        for name, field in Provenance.model_fields.items()
-    ]
-    return pa.schema(pixels + plain)
-
-
-def _holds(annotation: Any, kind: type) -> bool:
-    return annotation is kind or annotation == (kind | None)
+    pixels = [(name, pa.binary()) for name in ("image", "mask", "region")]
+    return pa.schema(pixels + [(name, TYPES[kind]) for name, kind in provenance_types().items()])
 
 
 class _Shards:
@@ -64,11 +53,9 @@ class _Shards:
 
     def __init__(self, folder: ExportFolder, split: str, rows: int, stack: ExitStack) -> None:
         self._folder, self._split, self._stack = folder, split, stack
-        self._files, self._waiting, self._schema = -(-rows // SHARD_ROWS), [], _schema()
+        self._files, self._schema = -(-rows // SHARD_ROWS), _schema()
+        self._waiting: list[dict[str, Any]] = []
         self._written, self._writer = 0, None
-
-    _waiting: list[dict[str, Any]]
-    _writer: Any
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row, and write when enough have come."""
