@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from landed import columns, run_row
 from scipy import ndimage
 
 from tasks.domain.export_records import ExportParams, ExportResult
@@ -12,8 +13,6 @@ from tasks.store.exports.export import export_pool
 from tasks.store.exports.selection import Selection
 from tasks.store.images import encoded_png
 from tasks.store.rows import PoolRow, SourceRow
-
-from landed import columns, run_row
 
 HW = (48, 64)
 SHAPES = ("ring", "crack", "dots", "corner")

@@ -53,8 +53,8 @@ class ExportParams(Parameters):
 class Provenance(Record):
     """Where an exported image comes from; what only edits have is None for a real image.
 
-    `mask_origin` says whether the defect's mask is the change that the edit made, or its region because
-    no change stood out; `none` for sound images.
+    `mask_origin` says whether the defect's mask is the change that the edit made, or its region
+    because no change stood out; `none` for sound images.
     """
 
     id: str
