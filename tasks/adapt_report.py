@@ -14,9 +14,9 @@ from tasks.adapt_plant import Plant
 from tasks.adapt_set import settle
 from tasks.adapt_train import Learned
 from tasks.domain.adapt_parameters import AdaptParams
+from tasks.domain.markdown import cell
 from tasks.domain.records import Record, RunContext
 from tasks.models.model_set import open_model_set
-from tasks.report import cell
 from tasks.store.files import ContentStore, write_whole
 
 GALLERY_ROWS = 24

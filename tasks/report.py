@@ -1,6 +1,5 @@
 """Publish: the HTML report, and what a person should see in the Prefect UI as artifacts."""
 
-import html
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from tasks.domain.markdown import cell
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import RunContext
 from tasks.gallery import Tile
@@ -112,9 +112,3 @@ def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
     if cut:
         lines += ["", f"{cut} more in the HTML report."]
     return "\n".join(lines)
-
-
-def cell(text: str) -> str:
-    """User text made harmless in a markdown table."""
-    plain = html.escape(" ".join(text.split()))
-    return "".join(f"\\{c}" if c in "|[]()`*_!<>\\" else c for c in plain)
