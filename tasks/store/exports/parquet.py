@@ -55,7 +55,8 @@ class _Shards:
         self._folder, self._split, self._stack = folder, split, stack
         self._files, self._schema = -(-rows // SHARD_ROWS), _schema()
         self._waiting: list[dict[str, Any]] = []
-        self._written, self._writer = 0, None
+        self._written = 0
+        self._writer: Any = None  # of the open file
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row, and write when enough have come."""
