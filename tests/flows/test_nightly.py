@@ -5,7 +5,7 @@ from small_trial import null_pool, render_dataset, small_trial
 
 from flows.nightly import nightly
 from tasks.dataset import nights_growth
-from tasks.domain.trial_parameters import GrowthParams, NightlyParams
+from tasks.domain.trial_parameters import GrowthParams, MixParams, NightlyParams
 from tasks.store.archive import Archive
 from tasks.store.trials import Trials
 
@@ -19,7 +19,8 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_night_holds_what_may_be_worse_and_promotes_what_is_within_the_margin(dataset, tmp_path):
-    trial = small_trial(dataset, tmp_path, arms=("real", "filtered"))
+    mix = MixParams(shares=(0.0, 0.15))  # the pool holds no more
+    trial = small_trial(dataset, tmp_path, arms=("real", "filtered"), mix=mix)
     null_pool(trial.pool)
     assert nights_growth(NightlyParams(trial=trial)) is None, "the pool holds its share already"
     strict = nightly(NightlyParams(trial=trial.model_copy(update={"margin": 0.0})))
