@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import task
 
+from tasks.domain.energy import RunEnergy
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import Judged, Record, RunContext
 from tasks.grown import Settled
@@ -32,11 +33,13 @@ class Landed(Record):
 
 
 @task(task_run_name="land {start.run_id}")
-def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> Landed:
+def land_run(
+    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+) -> Landed:
     """One commit and one tag; nothing when this very run has landed before."""
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
     landed = archive.land(
-        _run_row(params, context, start, settled),
+        _run_row(params, context, start, settled, energy),
         pool=_accepted(store, context, start, settled),
         rejected=_refused(store, context, start, settled),
         sources=(
@@ -56,7 +59,9 @@ def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: 
     )
 
 
-def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> RunRow:
+def _run_row(
+    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+) -> RunRow:
     """What the archive keeps of the run itself."""
     figures, models = settled.judgement.figures, open_model_set(context.models)
     lineage = models.lineage
@@ -67,7 +72,7 @@ def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: 
         calibration=json.dumps(figures.model_dump(mode="json")),
         funnel=settled.funnel.model_dump_json(),
         versions=json.dumps(models.provenance("", "")["libraries"]),
-        energy=json.dumps({"method": "not measured"}),
+        energy=energy.model_dump_json(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_set_fingerprint=context.models_fingerprint,
         embedder_fingerprint=models.embedder_fingerprint,

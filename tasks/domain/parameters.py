@@ -157,6 +157,14 @@ class HonestParams(Parameters):
     min_ko: int = Field(8, ge=2, description="KO images needed for a two-class KO probe")
 
 
+class EnergyParams(Parameters):
+    """What is assumed where the machine has no energy counter that can be read."""
+
+    watts: float = Field(
+        70.0, gt=0, le=100_000, description="Mean power in watts; the article's GPU takes 70"
+    )
+
+
 class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
@@ -227,6 +235,7 @@ class GrowParams(Parameters):
     deduplicate: DeduplicateParams = DeduplicateParams()
     useful: UsefulParams = UsefulParams()
     honest: HonestParams = HonestParams()
+    energy: EnergyParams = EnergyParams()
 
     @property
     def sound_words(self) -> str:
