@@ -165,6 +165,32 @@ class EnergyParams(Parameters):
     )
 
 
+class LoopParams(Parameters):
+    """The guard against the loop: generate, train on it, generate again."""
+
+    allow_generation: int = Field(
+        0,
+        ge=0,
+        description="Highest generation that may be grown; above 0: by a set that learned from "
+        "generated images",
+    )
+    max_divergence: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Jensen-Shannon divergence (bits) from the real images above which it alarms, "
+        "the interval's lower end",
+    )
+    min_fresh_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Real images no version knew before, of all a run grew from; fewer alarm. "
+        "From generation 1 on one half is asked at least",
+    )
+    draws: int = Field(300, ge=50, le=100_000, description="Bootstrap resamples")
+
+
 class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
@@ -236,6 +262,7 @@ class GrowParams(Parameters):
     useful: UsefulParams = UsefulParams()
     honest: HonestParams = HonestParams()
     energy: EnergyParams = EnergyParams()
+    loop: LoopParams = LoopParams()
 
     @property
     def sound_words(self) -> str:

@@ -10,7 +10,7 @@ from tasks.domain.records import Judged, Ref, Source, content_id
 T = TypeVar("T")
 
 NOT_IN_IDENTITY = {
-    "images", "pool", "store", "report", "batch_size", "workers", "device", "energy",
+    "images", "pool", "store", "report", "batch_size", "workers", "device", "energy", "loop",
 }  # fmt: skip
 
 
