@@ -20,6 +20,7 @@ from tasks.plan import plan_batch
 from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
 from tasks.segment import segment_batch
+from tasks.watch import watch_run
 
 
 @flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
@@ -41,10 +42,11 @@ def grow_pool(params: GrowParams) -> GrowResult:
     ).result()
     run = snapshot_pool(params, context, grown.real_sources)
     judgement = _grow_rounds(params, context, grown, described, run)
-    settled = grown.settled(judgement)
+    settled = grown.settled(judgement, described)
     energy = tally_energy(params, context, began, settled)
     landed = land_run(params, context, run, settled, energy)
-    return publish_run(params, context, landed, settled, energy, began)
+    watched = watch_run(params, context, landed, settled)
+    return publish_run(params, context, landed, settled, energy, watched, began.time_s)
 
 
 def _read_sources(params: GrowParams, context: RunContext) -> Grown:

@@ -36,13 +36,18 @@ class GrowResult(Record):
 
 @dataclass
 class Settled:
-    """A judged run, ready to land: verdicts, funnel, and the sources it used."""
+    """A judged run, ready to land: verdicts, funnel, the sources it used and how they look.
+
+    `described` are the batches of `describe_batch` over the sources; `beads` by source.
+    """
 
     judgement: Judgement
     measured: list[Ref]
     funnel: Funnel
     refusals: list[Refusal]
     sources: list[Source]
+    beads: dict[str, Bead]
+    described: list[Ref]
 
 
 @dataclass
@@ -134,12 +139,14 @@ class Grown:
         self.candidates.extend(one for part in candidates for one in part)
         self.measured.extend(measured)
 
-    def settled(self, judgement: Judgement) -> Settled:
+    def settled(self, judgement: Judgement, described: list[Ref]) -> Settled:
         """The run with its verdicts; everything that came in is counted."""
         kinds = {c.id: c.plan.edit.kind for c in self.candidates}
         verdicts = [one.verdict for one in judgement.judged]
         funnel = funnel_of(self.listed, self.refusals, verdicts, kinds)
-        return Settled(judgement, self.measured, funnel, self.refusals, self.real_sources)
+        return Settled(
+            judgement, self.measured, funnel, self.refusals, self.real_sources, self.beads, described
+        )
 
 
 def strategies_of(params: GrowParams) -> list[RegionStrategy]:

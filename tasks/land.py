@@ -18,7 +18,8 @@ from tasks.prepare import RunStart
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.lineages import encoded_lineage
-from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+from tasks.source_rows import source_rows
+from tasks.store.rows import PoolRow, RejectedRow, RunRow
 
 
 class Landed(Record):
@@ -42,10 +43,7 @@ def land_run(
         _run_row(params, context, start, settled, energy),
         pool=_accepted(store, context, start, settled),
         rejected=_refused(store, context, start, settled),
-        sources=(
-            SourceRow(id=s.id, uri=s.uri, label=s.label, bytes=store.get(s.image))
-            for s in settled.sources
-        ),
+        sources=source_rows(store, settled, open_model_set(context.models).native_window_px),
         embedding_dim=open_model_set(context.models).embedding_dim,
     )
     verification = archive.verify(landed.version)

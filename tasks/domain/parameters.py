@@ -158,10 +158,13 @@ class HonestParams(Parameters):
 
 
 class EnergyParams(Parameters):
-    """What is assumed where the machine has no energy counter that can be read."""
+    """What energy is assumed where no counter can be read, and which prompts waste it."""
 
     watts: float = Field(
         70.0, gt=0, le=100_000, description="Mean power in watts; the article's GPU takes 70"
+    )
+    max_prompt_cosine: float = Field(
+        0.95, ge=0, le=1, description="Prompts whose embeddings are more alike may be redundant"
     )
 
 
@@ -175,7 +178,7 @@ class LoopParams(Parameters):
         "generated images",
     )
     max_divergence: float = Field(
-        0.25,
+        0.15,
         ge=0,
         le=1,
         description="Jensen-Shannon divergence (bits) from the real images above which it alarms, "
