@@ -24,7 +24,11 @@ from tasks.domain.records import (
 
 
 class GrowResult(Record):
-    """What a run reports back: the version it ends in and where to look."""
+    """What a run reports back: the version it ends in, where to look, and what to look at.
+
+    `joules` until it landed, `is_energy_estimated` where no counter could be read; `alarms` by the
+    guard against the loop.
+    """
 
     version: str
     manifest: str
@@ -32,6 +36,9 @@ class GrowResult(Record):
     funnel: Funnel
     report: str
     seconds: float
+    joules: float
+    is_energy_estimated: bool
+    alarms: tuple[str, ...]
 
 
 @dataclass
@@ -145,7 +152,13 @@ class Grown:
         verdicts = [one.verdict for one in judgement.judged]
         funnel = funnel_of(self.listed, self.refusals, verdicts, kinds)
         return Settled(
-            judgement, self.measured, funnel, self.refusals, self.real_sources, self.beads, described
+            judgement,
+            self.measured,
+            funnel,
+            self.refusals,
+            self.real_sources,
+            self.beads,
+            described,
         )
 
 

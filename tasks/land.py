@@ -15,10 +15,10 @@ from tasks.grown import Settled
 from tasks.judge import concatenated
 from tasks.models.model_set import open_model_set
 from tasks.prepare import RunStart
+from tasks.source_rows import source_rows
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.lineages import encoded_lineage
-from tasks.source_rows import source_rows
 from tasks.store.rows import PoolRow, RejectedRow, RunRow
 
 

@@ -36,9 +36,7 @@ def source_rows(store: ContentStore, settled: Settled, side_px: int) -> Iterator
         )
 
 
-def window_of_each(
-    store: ContentStore, described: Sequence[Ref]
-) -> dict[str, NDArray[np.float32]]:
+def window_of_each(store: ContentStore, described: Sequence[Ref]) -> dict[str, NDArray[np.float32]]:
     """One window's embedding a source: of a KO image the one least like sound, else the first.
 
     Where a bead had no room for a zone, the embedding of the whole image.

@@ -30,9 +30,7 @@ class Watched(Record):
 
 
 @task(task_run_name="watch {landed.version}")
-def watch_run(
-    params: GrowParams, context: RunContext, landed: Landed, settled: Settled
-) -> Watched:
+def watch_run(params: GrowParams, context: RunContext, landed: Landed, settled: Settled) -> Watched:
     """Measure the version, and alarm by artifact and event where it drifts."""
     (found,) = pool_drift(params.pool, params.loop, [landed.version])
     told = pool_information(params.pool, InformationParams(), landed.version)
@@ -76,11 +74,10 @@ def pool_drift(
         UnknownVersion: there is no such version.
     """
     ground = Ground(pool)
-    last = None if wanted is None else wanted[-1]
-    real = ground.real(last, defects_only=True)
-    known = ground.versions()
-    upto = known if last is None else known[: known.index(last) + 1]
-    return drift(real, [ground.added(one) for one in upto], params, wanted)
+    asked = ground.versions() if wanted is None else list(wanted)
+    real = ground.real(asked[-1] if asked else None, defects_only=True)
+    read = list(dict.fromkeys([ground.versions()[0], *asked]))
+    return drift(real, [ground.added(one) for one in read], params, wanted)
 
 
 def drift_rows(versions: Sequence[VersionDrift]) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ regions to the bead, in six bins of 30 degrees; of size, the region's share of t
 octaves; of clusters of window embeddings. The plug-in of samples is too high: the bootstrap's own
 estimate of that bias is taken off, value' = 2 value - mean of draws (Efron & Tibshirani 1993,
 ch. 10). Whole sources are drawn with replacement. Where fewer than 8 real defects show a measure,
-the first version with as many stands in, and the report says so.
+the first version stands in, and the report says so.
 """
 
 from collections.abc import Sequence
@@ -141,7 +141,7 @@ def drift(
 
     Args:
         real: the real defects.
-        versions: all, oldest first.
+        versions: the pool's first, then others, oldest first.
         wanted: measure these alone; None measures all.
     """
     labels = _categories(real, versions)
@@ -209,7 +209,7 @@ def _measured(
         (part[part != ""], group[part != ""]) for part, group in zip(sides, groups, strict=True)
     ]
     here = place + 1
-    reference = next((i for i in range(here) if len(known[i][0]) >= MIN_ROWS), None)
+    reference = next((i for i in range(min(here, 2)) if len(known[i][0]) >= MIN_ROWS), None)
     if reference is None or len(known[here][0]) < MIN_ROWS:
         return None
     bits = divergence(known[reference], known[here], params.draws)

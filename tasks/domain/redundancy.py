@@ -58,9 +58,7 @@ def redundant_prompts(
             continue
         edits = (sum(verdicts[i].values()), sum(verdicts[j].values()))
         found.append(
-            RedundantPair(
-                first=names[i], second=names[j], cosine=cosine, p_value=p, edits=edits
-            )
+            RedundantPair(first=names[i], second=names[j], cosine=cosine, p_value=p, edits=edits)
         )
     return sorted(found, key=lambda one: -one.cosine)
 

@@ -4,6 +4,7 @@ Of a version at most `SAMPLE` images are read, the first by id: ids are hashes, 
 sample, and the same one each time. Placebos are no defects and are left out.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,19 @@ class Ground(PoolTables):
             sources=self._sources_of_run(version),
         )
 
+    def pixels(self, table: str, version: str, block: int) -> Iterator[list[dict[str, Any]]]:
+        """Blocks of rows of `pool`, `rejected` or `sources`: id, and `image` as encoded bytes.
+
+        Synthetic ones with their source_id and generation.
+        """
+        more = [] if table == "sources" else ["source_id", "generation"]
+        bytes_of = "bytes" if table == "sources" else "image"
+        dataset = self._readable(lambda: self._at(table, version))
+        batches = dataset.to_batches(columns=["id", bytes_of, *more], batch_size=block)
+        while (batch := self._readable(lambda: next(batches, None))) is not None:
+            rows = batch.to_pylist()
+            yield [{**row, "image": row.pop(bytes_of)} for row in rows]
+
     def _defects(self, version: str) -> dict[str, int]:
         """Generation of each accepted defect by id."""
         where = ~pc.field("is_placebo")
@@ -92,8 +106,8 @@ class Ground(PoolTables):
         for start in range(0, len(ids), WRITE_BATCH):
             some = ids[start : start + WRITE_BATCH]
             for row in self._of(version, some, columns).to_pylist():
-                masks = (decoded_mask(row[name]) for name in ("mask", "bead_mask"))
-                poses[row["id"]] = region_pose(*masks, side_px=int(row["window_xywh"][2]))
+                region, bead = decoded_mask(row["mask"]), decoded_mask(row["bead_mask"])
+                poses[row["id"]] = region_pose(region, bead, int(row["window_xywh"][2]))
         return poses
 
     def _source_ids(self, version: str) -> set[str]:

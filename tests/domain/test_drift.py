@@ -138,6 +138,7 @@ def test_stale_sources_alarm_from_the_floor_on_and_in_a_loop_at_one_half():
     def stale(**changes):
         two = [added("v1", looks([])), added("v2", looks([]), **changes)]
         return drift(looks(KINDS), two, LoopParams(draws=50, min_fresh_share=floor))[1].is_stale
+
     floor = 0.2
     assert stale(fresh=1)
     assert not stale(fresh=2)

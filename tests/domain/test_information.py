@@ -116,9 +116,11 @@ def test_a_gain_from_outside_the_real_domain_warns_and_one_from_inside_does_not(
     axes = np.eye(32)
     real = np.concatenate([near(axes[0], 40, 0.05), near(axes[1], 4, 0.05)])
     kinds = names(40, 4)
+
     def told(rows):
         made = (np.repeat("kind 1", len(rows)), ids(len(rows)), rows)
         return information("v1", (kinds, ids(44), real), made, PARAMS)
+
     inside, outside = told(near(axes[1], 20, 0.01)), told(near(axes[5], 20, 0.05))
     assert inside.outside == 0
     assert outside.outside == 20

@@ -38,8 +38,10 @@ def test_the_permutation_test_agrees_with_fishers():
 
 def test_equal_funnels_are_rarely_told_apart():
     rng, share = np.random.default_rng(5), [0.5, 0.3, 0.2]
+
     def drawn():
         return dict(zip("abc", map(int, rng.multinomial(30, share)), strict=True))
+
     told = [same_funnel(drawn(), drawn(), seed) <= 0.05 for seed in range(200)]
     assert np.mean(told) < 0.09
 

@@ -42,7 +42,8 @@ def test_rows_name_their_set_and_its_base_and_the_pool_knows_what_it_was_adapted
     shutil.copytree(begun.pool, pool)
     grown = begun.model_copy(
         update={
-            "pool": pool, "models": str(models.root), "run_seed": 7, "loop": LoopParams(allow_generation=1),
+            "pool": pool, "models": str(models.root), "run_seed": 7,
+            "loop": LoopParams(allow_generation=1),
         }
     )  # fmt: skip
     assert grow_pool(grown).version == "v2"
