@@ -56,7 +56,8 @@ def adapt(
         {
             "images": images, "out": out, "base": base, "minutes": minutes, "run_seed": seed,
             "kinds": [KindWords(kind=k, prompt=p) for k, p in zip(kind, words, strict=True)],
-            "pools": pool, "allow_synthetic": allow_synthetic, "sound_prompt": sound_prompt, "store": store, "report": report,
+            "pools": pool, "allow_synthetic": allow_synthetic,
+            "sound_prompt": sound_prompt, "store": store, "report": report,
             "learning": LearningParams(steps=steps, decoder_steps=decoder_steps),
             "fair": FairParams(quarter_turns=turns),
             "segment": {**surface_of(surface, mask), "points_per_side": 8},

@@ -37,7 +37,7 @@ from tasks.inpaint import inpaint_batch
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
-from tasks.recognise import pool_selections, recognise_batch
+from tasks.recognise import pool_selections, recognise_sources
 from tasks.segment import segment_batch
 
 
@@ -83,12 +83,8 @@ def _read_plant(params: AdaptParams, context: RunContext, listed: Listed) -> Pla
     plant = usable_plant(listed, ingested, segmented)
     if not params.pools:
         return plant
-    recognised = recognise_batch.map(
-        batches(plant.sources, params.batch_size),
-        selections=unmapped(pool_selections(params.pools)),
-        context=unmapped(context),
-    ).result()
-    return with_recognised(plant, (one for part in recognised for one in part), params)
+    recognised = recognise_sources(plant.sources, pool_selections(params.pools), context)
+    return with_recognised(plant, recognised, params)
 
 
 def _with_defects(params: AdaptParams, context: RunContext, plant: Plant) -> Plant:

@@ -167,7 +167,7 @@ def _lineage(learned: Learned, plant: Plant, base: ModelSet, params: AdaptParams
                 generation=plant.synthetic.get(s.id),
             )
             for s in plant.sources
-        ),  # fmt: skip
+        ),
         parameters=params.model_dump(mode="json", exclude=NOT_IN_LINEAGE),
         figures={"learning": learned.figures, "losses": learned.losses},
         base_generation=base.generation,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.images import display_range, display_rgb
+from tasks.domain.images import Pixels, display_range, display_rgb
 from tasks.domain.leakage import fine_structure
 from tasks.domain.recognition import Nearest, Recognised
 from tasks.domain.records import RunContext, Source
@@ -41,8 +41,8 @@ def pool_selections(pools: Sequence[str]) -> list[PoolSelection]:
     return found
 
 
-@stage(version=1, run_name="recognise {sources[0].name} +")
-def recognise_batch(
+@stage(version=1, run_name="recognise among {sources[0].name} +")
+def recognise_sources(
     sources: Sequence[Source], selections: Sequence[PoolSelection], context: RunContext
 ) -> list[Recognised]:
     """Those of the sources that are a pool's own images, accepted or rejected."""
@@ -78,7 +78,7 @@ def recognise_batch(
 
 def _blocks(
     selection: PoolSelection,
-) -> Iterator[list[tuple[dict[str, str | int], NDArray[np.generic]]]]:
+) -> Iterator[list[tuple[dict[str, str | int], Pixels]]]:
     """Rows with their pixels, so many in memory at a time."""
     for rows in Ground(selection.pool).pixels(selection.table, selection.version, BLOCK):
         yield [
@@ -87,9 +87,9 @@ def _blocks(
         ]
 
 
-def _structure(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+def _structure(pixels: Pixels) -> NDArray[np.float32]:
     return fine_structure(display_rgb(pixels, display_range(pixels)))
 
 
-def _pixel_hash(pixels: NDArray[np.generic]) -> str:
+def _pixel_hash(pixels: Pixels) -> str:
     return hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
