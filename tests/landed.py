@@ -6,6 +6,9 @@ from tasks.domain.funnel import Funnel
 from tasks.store.archive import Archive
 from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
 
+BEAD, LONG = np.ones((80, 120), bool), np.zeros((80, 120), bool)
+LONG[40:44, 30:90] = True  # a region along the bead
+
 
 def unit(seed: int) -> np.ndarray:
     row = np.random.default_rng(seed).standard_normal(8).astype(np.float32)

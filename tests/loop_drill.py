@@ -61,7 +61,7 @@ class Painted:
 
 
 def run_drill(folder: Path, drill: Drill, say=print) -> dict[str, list[dict]]:
-    """The figures of every generation, by arm: `off` and `on`; a chart and a strip in the folder."""
+    """The figures of every generation by arm, `off` and `on`; chart and strip in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     real = _real(drill.real, REAL_SEED)
     found, shown = {}, {}
