@@ -35,6 +35,12 @@ def adapt(
     steps: Annotated[int | None, typer.Option(help="Steps, instead of a time.")] = None,
     decoder_steps: Annotated[int | None, typer.Option(help="Steps of the decoder.")] = None,
     turns: Annotated[bool, typer.Option("--turns", help="Quarter turns are fair here.")] = False,
+    pool: Annotated[
+        list[str], typer.Option(help="A pool whose own images are recognised and left out.")
+    ] = [],  # noqa: B006
+    allow_synthetic: Annotated[
+        bool, typer.Option("--allow-synthetic", help="Learn from them: a later generation.")
+    ] = False,
     surface: Surface = "bead",
     mask: SurfaceMask = None,
     seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
@@ -50,6 +56,7 @@ def adapt(
         {
             "images": images, "out": out, "base": base, "minutes": minutes, "run_seed": seed,
             "kinds": [KindWords(kind=k, prompt=p) for k, p in zip(kind, words, strict=True)],
+            "pools": pool, "allow_synthetic": allow_synthetic,
             "sound_prompt": sound_prompt, "store": store, "report": report,
             "learning": LearningParams(steps=steps, decoder_steps=decoder_steps),
             "fair": FairParams(quarter_turns=turns),

@@ -15,6 +15,7 @@ from tasks.adapt_plant import (
     unmarked,
     usable_plant,
     with_found_defects,
+    with_recognised,
     words_of,
 )
 from tasks.adapt_report import AdaptResult, publish_adaptation
@@ -36,6 +37,7 @@ from tasks.inpaint import inpaint_batch
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
+from tasks.recognise import pool_selections, recognise_sources
 from tasks.segment import segment_batch
 
 
@@ -78,7 +80,11 @@ def _read_plant(params: AdaptParams, context: RunContext, listed: Listed) -> Pla
         context=unmapped(context),
         params=unmapped(params.segment),
     ).result()
-    return usable_plant(listed, ingested, segmented)
+    plant = usable_plant(listed, ingested, segmented)
+    if not params.pools:
+        return plant
+    recognised = recognise_sources(plant.sources, pool_selections(params.pools), context)
+    return with_recognised(plant, recognised, params)
 
 
 def _with_defects(params: AdaptParams, context: RunContext, plant: Plant) -> Plant:

@@ -25,9 +25,11 @@ from flows.terminal import (
 )
 from tasks.domain.errors import BadInput
 from tasks.domain.parameters import (
+    EnergyParams,
     FactoryParams,
     GrowParams,
     InpaintParams,
+    LoopParams,
     PromptSpec,
     SegmentParams,
 )
@@ -107,6 +109,10 @@ def grow(
     seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a task handles.")] = 32,
     rounds: Annotated[int, typer.Option(help="Rounds of reject-and-try-again.")] = 3,
+    allow_generation: Annotated[
+        int, typer.Option(help="Above 0: a set that learned from generated images may grow.")
+    ] = 0,
+    watts: Annotated[float, typer.Option(help="Mean power, where it cannot be measured.")] = 70.0,
     store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
     report: Annotated[str | None, typer.Option(help="Where the HTML report goes.")] = None,
     as_json: AsJson = False,
@@ -133,6 +139,8 @@ def grow(
         report=report,
         segment=SegmentParams.model_validate(surface_of(surface, mask)),
         inpaint=InpaintParams(strength=strength),
+        loop=LoopParams(allow_generation=allow_generation),
+        energy=EnergyParams(watts=watts),
     )
     _grow(params, as_json)
 

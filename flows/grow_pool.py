@@ -1,7 +1,5 @@
 """grow_pool: a folder of real images becomes a new version of POOL★ (article, section 3)."""
 
-import time
-
 from prefect import flow, get_run_logger, unmapped
 
 from tasks.describe import describe_batch
@@ -10,6 +8,7 @@ from tasks.domain.parameters import GrowParams
 from tasks.domain.planning import plan_round
 from tasks.domain.records import Ref, RunContext
 from tasks.domain.rounds import batches, shortfalls
+from tasks.energy import begin_run, tally_energy
 from tasks.grown import Grown, GrowResult, strategies_of
 from tasks.ingest import ingest_batch, list_source_files
 from tasks.inpaint import inpaint_batch
@@ -21,6 +20,7 @@ from tasks.plan import plan_batch
 from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
 from tasks.segment import segment_batch
+from tasks.watch import watch_run
 
 
 @flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
@@ -30,7 +30,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     Args:
         params: what to grow, from what, how much, and how strictly.
     """
-    started = time.time()
+    began = begin_run(params)
     params = with_words(params, open_model_set(params.models))
     context = prepare_run(params)
     grown = _read_sources(params, context)
@@ -42,9 +42,11 @@ def grow_pool(params: GrowParams) -> GrowResult:
     ).result()
     run = snapshot_pool(params, context, grown.real_sources)
     judgement = _grow_rounds(params, context, grown, described, run)
-    settled = grown.settled(judgement)
-    landed = land_run(params, context, run, settled)
-    return publish_run(params, context, landed, settled, started)
+    settled = grown.settled(judgement, described)
+    energy = tally_energy(params, context, began, settled)
+    landed = land_run(params, context, run, settled, energy)
+    watched = watch_run(params, context, landed, settled)
+    return publish_run(params, context, landed, settled, energy, watched, began.time_s)
 
 
 def _read_sources(params: GrowParams, context: RunContext) -> Grown:

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from flows import information_command
 from flows.terminal import AsJson, PoolUri, print_json, say
 
 app = typer.Typer(help="Look into a pool.", no_args_is_help=True)
+information_command.register(app)
 
 
 @app.command("ls")

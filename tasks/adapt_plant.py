@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.domain.adapt_parameters import AdaptParams
 from tasks.domain.errors import BadInput, BadParameters, ModelSetError
 from tasks.domain.holdout import held_out_groups
+from tasks.domain.recognition import Recognised
 from tasks.domain.records import (
     SOUND,
     Bead,
@@ -36,7 +37,10 @@ class Listed(Record):
 
 
 class Plant(Record):
-    """The usable images of a plant: sources with their beads, and the group of each by id."""
+    """The usable images of a plant: sources with their beads, and the group of each by id.
+
+    `synthetic` is the generation of those recognised as a pool's own; they never judge.
+    """
 
     sources: tuple[Source, ...]
     beads: tuple[Bead, ...]
@@ -44,6 +48,7 @@ class Plant(Record):
     held_out: frozenset[str]
     refusals: tuple[Refusal, ...]
     weak: frozenset[str] = frozenset()
+    synthetic: dict[str, int] = {}  # noqa: RUF012
 
     def part(self, *, judges: bool, label: Label | None = None) -> list[Source]:
         """The sources that judge, or those that are learned from."""
@@ -178,6 +183,55 @@ def require_sound(plant: Plant) -> None:
             raise BadInput(
                 f"Expected sound images to {use}, but none is left: " + "; ".join(reasons)
             )
+
+
+def with_recognised(plant: Plant, found: Iterable[Recognised], params: AdaptParams) -> Plant:
+    """The plant without a pool's own images, or with them marked, where that is allowed.
+
+    One whose real source judges is left out in any case: it would show what is held out.
+
+    Raises:
+        BadInput: too few of the images left are real, or none is sound.
+    """
+    by_id = {one.source_id: one for one in found}
+    judging = {one.id for one in plant.part(judges=True)}
+    allowed = {
+        key: one.generation
+        for key, one in by_id.items()
+        if params.allow_synthetic and one.row_source_id not in judging and key not in judging
+    }
+    lost = set(by_id) - set(allowed)
+    refused = [
+        Refusal(
+            subject=one.name,
+            stage=Stage.INGEST,
+            reason=f"synthetic: it is {by_id[one.id].row_id[:12]} of {by_id[one.id].pool}",
+        )
+        for one in plant.sources
+        if one.id in lost
+    ]
+    left = plant.model_copy(
+        update={
+            "sources": tuple(one for one in plant.sources if one.id not in lost),
+            "beads": tuple(one for one in plant.beads if one.source_id not in lost),
+            "refusals": (*plant.refusals, *refused),
+            "synthetic": allowed,
+        }
+    )
+    _require_real(left, params)
+    require_sound(left)
+    return left
+
+
+def _require_real(plant: Plant, params: AdaptParams) -> None:
+    """Raises BadInput where the share of real images falls under the floor."""
+    real = len(plant.sources) - len(plant.synthetic)
+    if plant.synthetic and real < params.real_floor * len(plant.sources):
+        raise BadInput(
+            f"Expected real images to be {params.real_floor:.0%} or more of those learned from, "
+            f"but {len(plant.synthetic)} of {len(plant.sources)} are a pool's own; add real images "
+            "or leave synthetic ones out"
+        )
 
 
 def with_found_defects(plant: Plant, found: Iterable[Sequence[Source | Refusal]]) -> Plant:

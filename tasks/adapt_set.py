@@ -30,7 +30,7 @@ from tasks.sources import source_view
 from tasks.store.files import ContentStore
 
 ADAPTER = "adapter"
-NOT_IN_LINEAGE = {"out", "store", "report", "workers", "device", "images"}
+NOT_IN_LINEAGE = {"out", "store", "report", "workers", "device", "images", "pools"}
 
 
 def candidate_folder(params: AdaptParams, learned: Learned) -> Path:
@@ -158,12 +158,19 @@ def _lineage(learned: Learned, plant: Plant, base: ModelSet, params: AdaptParams
         base_files=base.files,
         sources=before
         + tuple(
-            AdaptationSource(id=s.id, name=s.name, uri=s.uri, label=s.label, kind=s.kind)
+            AdaptationSource(
+                id=s.id,
+                name=s.name,
+                uri=s.uri,
+                label=s.label,
+                kind=s.kind,
+                generation=plant.synthetic.get(s.id),
+            )
             for s in plant.sources
         ),
         parameters=params.model_dump(mode="json", exclude=NOT_IN_LINEAGE),
         figures={"learning": learned.figures, "losses": learned.losses},
-        used_synthetic=bool(base.generation),
+        base_generation=base.generation,
     )
 
 

@@ -24,7 +24,11 @@ from tasks.domain.records import (
 
 
 class GrowResult(Record):
-    """What a run reports back: the version it ends in and where to look."""
+    """What a run reports back: the version it ends in, where to look, and what to look at.
+
+    `joules` until it landed, `is_energy_estimated` where no counter could be read; `alarms` by the
+    guard against the loop.
+    """
 
     version: str
     manifest: str
@@ -32,17 +36,25 @@ class GrowResult(Record):
     funnel: Funnel
     report: str
     seconds: float
+    joules: float
+    is_energy_estimated: bool
+    alarms: tuple[str, ...]
 
 
 @dataclass
 class Settled:
-    """A judged run, ready to land: verdicts, funnel, and the sources it used."""
+    """A judged run, ready to land: verdicts, funnel, the sources it used and how they look.
+
+    `described` are the batches of `describe_batch` over the sources; `beads` by source.
+    """
 
     judgement: Judgement
     measured: list[Ref]
     funnel: Funnel
     refusals: list[Refusal]
     sources: list[Source]
+    beads: dict[str, Bead]
+    described: list[Ref]
 
 
 @dataclass
@@ -134,12 +146,20 @@ class Grown:
         self.candidates.extend(one for part in candidates for one in part)
         self.measured.extend(measured)
 
-    def settled(self, judgement: Judgement) -> Settled:
+    def settled(self, judgement: Judgement, described: list[Ref]) -> Settled:
         """The run with its verdicts; everything that came in is counted."""
         kinds = {c.id: c.plan.edit.kind for c in self.candidates}
         verdicts = [one.verdict for one in judgement.judged]
         funnel = funnel_of(self.listed, self.refusals, verdicts, kinds)
-        return Settled(judgement, self.measured, funnel, self.refusals, self.real_sources)
+        return Settled(
+            judgement,
+            self.measured,
+            funnel,
+            self.refusals,
+            self.real_sources,
+            self.beads,
+            described,
+        )
 
 
 def strategies_of(params: GrowParams) -> list[RegionStrategy]:

@@ -8,16 +8,18 @@ from typing import Any
 
 from prefect import task
 
+from tasks.domain.energy import RunEnergy
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import Judged, Record, RunContext
 from tasks.grown import Settled
 from tasks.judge import concatenated
 from tasks.models.model_set import open_model_set
 from tasks.prepare import RunStart
+from tasks.source_rows import source_rows
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.lineages import encoded_lineage
-from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+from tasks.store.rows import PoolRow, RejectedRow, RunRow
 
 
 class Landed(Record):
@@ -32,17 +34,16 @@ class Landed(Record):
 
 
 @task(task_run_name="land {start.run_id}")
-def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> Landed:
+def land_run(
+    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+) -> Landed:
     """One commit and one tag; nothing when this very run has landed before."""
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
     landed = archive.land(
-        _run_row(params, context, start, settled),
+        _run_row(params, context, start, settled, energy),
         pool=_accepted(store, context, start, settled),
         rejected=_refused(store, context, start, settled),
-        sources=(
-            SourceRow(id=s.id, uri=s.uri, label=s.label, bytes=store.get(s.image))
-            for s in settled.sources
-        ),
+        sources=source_rows(store, settled, open_model_set(context.models).native_window_px),
         embedding_dim=open_model_set(context.models).embedding_dim,
     )
     verification = archive.verify(landed.version)
@@ -56,7 +57,9 @@ def land_run(params: GrowParams, context: RunContext, start: RunStart, settled: 
     )
 
 
-def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: Settled) -> RunRow:
+def _run_row(
+    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+) -> RunRow:
     """What the archive keeps of the run itself."""
     figures, models = settled.judgement.figures, open_model_set(context.models)
     lineage = models.lineage
@@ -67,7 +70,7 @@ def _run_row(params: GrowParams, context: RunContext, start: RunStart, settled: 
         calibration=json.dumps(figures.model_dump(mode="json")),
         funnel=settled.funnel.model_dump_json(),
         versions=json.dumps(models.provenance("", "")["libraries"]),
-        energy=json.dumps({"method": "not measured"}),
+        energy=energy.model_dump_json(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_set_fingerprint=context.models_fingerprint,
         embedder_fingerprint=models.embedder_fingerprint,

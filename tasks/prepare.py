@@ -57,7 +57,8 @@ def prepare_run(params: GrowParams) -> RunContext:
     """The context of a run.
 
     Raises:
-        BadParameters: a folder, the surface's mask or a combination of parameters is wrong.
+        BadParameters: a folder, the surface's mask or a combination of parameters is wrong; or the
+            model set learned from generated images, and that is not allowed.
         ModelSetError: the model set is not there.
         ArchiveError: the pool is damaged, or was measured by another embedder.
     """
@@ -69,8 +70,21 @@ def prepare_run(params: GrowParams) -> RunContext:
     if len(set(prompts)) < len(prompts):
         raise BadParameters("Expected each prompt once a kind, but one stands there twice")
     models = open_model_set(params.models)
+    _require_generation(models, params)
     Archive(params.pool).require_model_set(models.embedder_fingerprint)
     return _context(params, models.fingerprint)
+
+
+def _require_generation(models: ModelSet, params: GrowParams) -> None:
+    """Raises BadParameters where the set's images are of a generation that is not allowed."""
+    if models.generation > params.loop.allow_generation:
+        raise BadParameters(
+            f"Expected a model set that makes images of generation {params.loop.allow_generation}, "
+            f"but {params.models} learned from generated images: its own are of generation "
+            f"{models.generation}, and a loop of generating and training loses what is rare. Use a "
+            "set that learned from real images alone, or allow it by name: --allow-generation "
+            f"{models.generation} (loop.allow_generation)"
+        )
 
 
 def prepare_trial(params: TrialParams) -> RunContext:

@@ -12,27 +12,37 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from tasks.domain.energy import RunEnergy
 from tasks.domain.markdown import cell
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import RunContext
 from tasks.gallery import Tile
 from tasks.grown import GrowResult, Settled
 from tasks.land import Landed
+from tasks.ledger_page import energy_line, energy_rows
 from tasks.models.model_set import open_model_set
 from tasks.report_page import accepted_tiles, render_page
 from tasks.store.files import ContentStore, write_whole
+from tasks.watch import Watched
 
 GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
 
 
 @task(task_run_name="publish {landed.version}")
 def publish_run(
-    params: GrowParams, context: RunContext, landed: Landed, settled: Settled, started: float
+    params: GrowParams,
+    context: RunContext,
+    landed: Landed,
+    settled: Settled,
+    energy: RunEnergy,
+    watched: Watched,
+    started: float,
 ) -> GrowResult:
     """Write the report, create the artifacts, and say what came of the run.
 
     Args:
         params, context, landed, settled: the run.
+        energy, watched: what it used, and what the version was found to be.
         started: `time.time()` when it began.
 
     Raises:
@@ -41,8 +51,9 @@ def publish_run(
     store = ContentStore(context.store_uri)
     seconds = time.time() - started
     when = datetime.now(UTC).isoformat(timespec="seconds")
+    models = open_model_set(context.models)
     page = render_page(
-        params, open_model_set(context.models), landed, settled, store, seconds=seconds, when=when
+        params, models, landed, settled, store, energy, watched, seconds=seconds, when=when
     )
     path = Path(params.report or default_report(params.pool))
     write_whole(path, page.encode())
@@ -62,6 +73,11 @@ def publish_run(
         key="pool-funnel",
         description=f"Where {settled.funnel.listed} images and {settled.funnel.edits} edits went",
     )
+    create_table_artifact(
+        energy_rows(energy),
+        key="pool-energy",
+        description=f"{energy_line(energy)}. {energy.method}",
+    )
     return GrowResult(
         version=landed.version,
         manifest=landed.manifest,
@@ -69,6 +85,9 @@ def publish_run(
         funnel=settled.funnel,
         report=str(path),
         seconds=round(seconds, 1),
+        joules=round(energy.joules, 1),
+        is_energy_estimated=energy.is_estimate,
+        alarms=tuple(watched.drift.alarms()),
     )
 
 

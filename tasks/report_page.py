@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.charts import coverage_chart, funnel_chart, score_histograms
+from tasks.domain.energy import RunEnergy
 from tasks.domain.funnel import reason_head
 from tasks.domain.judging import Judgement, RunFigures
 from tasks.domain.parameters import GrowParams
@@ -14,9 +15,11 @@ from tasks.domain.records import SOUND, Judged
 from tasks.gallery import Tile, tile_of
 from tasks.grown import Settled
 from tasks.land import Landed
+from tasks.ledger_page import energy_line, energy_rows, gain_rows, ledger_notes
 from tasks.models.model_set import ModelSet
 from tasks.pages import rendered
 from tasks.store.files import ContentStore
+from tasks.watch import Watched, drift_rows
 
 TILES_PER_KIND = 60
 TILES_PER_REASON = 6
@@ -29,6 +32,8 @@ def render_page(
     landed: Landed,
     settled: Settled,
     store: ContentStore,
+    energy: RunEnergy,
+    watched: Watched,
     *,
     seconds: float,
     when: str,
@@ -49,7 +54,7 @@ def render_page(
         accepted=len(accepted),
         kinds={one.candidate.plan.edit.kind for one in accepted} - {SOUND},
         prompts=prompt_rows(params, accepted),
-        notes=notes_of(params, landed, judgement),
+        notes=notes_of(params, landed, judgement) + ledger_notes(watched),
         accepted_tiles=kept,
         hidden=hidden,
         refused_tiles=refused,
@@ -61,6 +66,14 @@ def render_page(
             "scores": score_histograms(judgement, params),
             "coverage": coverage_chart(coverage) if coverage is not None else None,
         },
+        energy=energy,
+        energy_line=energy_line(energy),
+        energy_rows=energy_rows(energy),
+        information=watched.information,
+        gain_rows=gain_rows(watched.information),
+        drift=watched.drift,
+        drift_rows=drift_rows([watched.drift]),
+        redundant=watched.redundant,
         seconds=seconds,
         when=when,
     )

@@ -1,9 +1,10 @@
-"""The one decorator that makes a function a stage: cached by content, persisted, retried wisely."""
+"""The one decorator that makes a function a stage: cached, persisted, retried wisely, metered."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -14,6 +15,10 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
+from tasks.domain.records import RunContext
+from tasks.meter import LEDGER, meter_for
+from tasks.models.device import resolve_device
+from tasks.store.costs import keep_cost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,10 +44,16 @@ class ContentPolicy(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str:
-        """The key, 64 hex digits; an input that is not JSON is a TypeError, not a silent miss."""
+        """The key, 64 hex digits; an input that is not JSON is a TypeError, not a silent miss.
+
+        Every run asks for its results here, computed or not: the ledger takes note.
+        """
         material = {"stage": self.stage, "version": self.algorithm_version, "inputs": inputs}
         text = json.dumps(material, sort_keys=True, default=_as_json)
-        return hashlib.sha256(text.encode()).hexdigest()
+        key = hashlib.sha256(text.encode()).hexdigest()
+        run = task_ctx.task_run
+        LEDGER.ask(str(run.flow_run_id), str(run.id), self.stage, key)
+        return key
 
 
 def _as_json(value: Any) -> Any:
@@ -58,6 +69,37 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
         return True
     error = state.result(raise_on_failure=False)
     return isinstance(error, TransientError)
+
+
+def metered(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, its cost kept beside its result when it runs in a flow and is told where.
+
+    The cost enters neither inputs nor result: keys and manifests know nothing of it.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        task_context = TaskRunContext.get()
+        context = _context_of((*args, *kwargs.values()))
+        if task_context is None or context is None:
+            return function(*args, **kwargs)
+        meter = meter_for(resolve_device(context.device))
+        running = meter.start(function.__qualname__)
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            cost = meter.stop(running)
+        task_run = task_context.task_run
+        key = LEDGER.pay(str(task_run.flow_run_id), str(task_run.id), cost)
+        if key is not None:
+            keep_cost(context.store_uri, key, cost)
+        return result
+
+    return run
+
+
+def _context_of(arguments: Iterable[Any]) -> RunContext | None:
+    return next((one for one in arguments if isinstance(one, RunContext)), None)
 
 
 def stage(
@@ -81,7 +123,7 @@ def stage(
             retries=len(BACKOFF_S),
             retry_delay_seconds=BACKOFF_S,
             retry_condition_fn=is_transient,
-        )(function)
+        )(metered(function))
 
     return decorate
 

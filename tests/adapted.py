@@ -26,22 +26,22 @@ def structure_of(paths: Sequence[Path]) -> np.ndarray:
     return np.stack(rows) if rows else np.zeros((0, SIDE_PX**2), np.float32)
 
 
-def lineage_of(paths: Sequence[Path], *, used_synthetic: bool = False) -> Lineage:
+def lineage_of(paths: Sequence[Path], *, base_generation: int = 0) -> Lineage:
     base = open_model_set("tiny")
     return Lineage(
         base=base.name, base_version=base.version, base_fingerprint=base.fingerprint,
         base_files=base.files, sources=tuple(adaptation_source(path) for path in paths),
-        parameters={}, figures={}, used_synthetic=used_synthetic,
+        parameters={}, figures={}, base_generation=base_generation,
     )  # fmt: skip
 
 
 def adapted_tiny(
-    folder: Path, paths: Sequence[Path], *, used_synthetic: bool = False, **changes
+    folder: Path, paths: Sequence[Path], *, base_generation: int = 0, **changes
 ) -> ModelSet:
     """The set in that folder, with changes of its description."""
     shutil.copytree(BUNDLED["tiny"], folder)
     save_file({"structure": structure_of(paths)}, folder / STRUCTURE)
-    lineage = lineage_of(paths, used_synthetic=used_synthetic)
+    lineage = lineage_of(paths, base_generation=base_generation)
     described = {"root": folder, "name": "adapted", "lineage": lineage} | changes
     write_model_set(open_model_set("tiny").model_copy(update=described))
     return open_model_set(str(folder))

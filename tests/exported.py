@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from landed import columns, run_row
+from landed import columns, run_row, source_row
 from scipy import ndimage
 
 from tasks.domain.export_records import ExportParams, ExportResult
@@ -12,7 +12,7 @@ from tasks.store.exports.examples import Example, read_examples
 from tasks.store.exports.export import export_pool
 from tasks.store.exports.selection import Selection
 from tasks.store.images import encoded_png
-from tasks.store.rows import PoolRow, SourceRow
+from tasks.store.rows import PoolRow
 
 HW = (48, 64)
 SHAPES = ("ring", "crack", "dots", "corner")
@@ -76,7 +76,7 @@ def land_pictures(
     Archive(str(uri)).land(
         run_row("r1"), pool=rows, rejected=[], embedding_dim=8,
         sources=[
-            SourceRow(id=name, uri=f"/plant/tile{at // 3}_{at}.png", label="OK", bytes=data)
+            source_row(name, uri=f"/plant/tile{at // 3}_{at}.png", bytes=data)
             for at, (name, data) in enumerate(zip(names, real, strict=True))
         ],
     )  # fmt: skip

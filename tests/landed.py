@@ -2,13 +2,25 @@
 
 import numpy as np
 
+from tasks.domain.funnel import Funnel
 from tasks.store.archive import Archive
 from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+
+BEAD, LONG = np.ones((80, 120), bool), np.zeros((80, 120), bool)
+LONG[40:44, 30:90] = True  # a region along the bead
 
 
 def unit(seed: int) -> np.ndarray:
     row = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
     return row / np.linalg.norm(row)
+
+
+def source_row(source_id: str = "s1", **changes) -> SourceRow:
+    told = {
+        "id": source_id, "uri": "/a.png", "label": "OK", "kind": "sound", "bytes": b"source",
+        "embedding": unit(7), "defect_angle_deg": None, "defect_share": None,
+    } | changes  # fmt: skip
+    return SourceRow(**told)
 
 
 def columns(row_id: str, **changes) -> dict:
@@ -30,7 +42,8 @@ def run_row(
     embedder: str = "e" * 32, lineage: str = "",
 ) -> RunRow:  # fmt: skip
     return RunRow(
-        run_id=run_id, base_version=base, params="{}", calibration="{}", funnel="{}",
+        run_id=run_id, base_version=base, params="{}", calibration="{}",
+        funnel=Funnel(listed=1, edits=0, rows=(), accepted={}).model_dump_json(),
         versions="{}", energy="{}", created_at="2026-11-23", model_set_fingerprint=fingerprint,
         embedder_fingerprint=embedder, lineage=lineage,
     )  # fmt: skip
@@ -43,6 +56,6 @@ def land(uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=N
         rejected=(
             RejectedRow(**columns(one), stage="useful", reasons=("no novelty",)) for one in rejected
         ),
-        sources=[SourceRow(id="s1", uri="/a.png", label="OK", bytes=b"source")],
+        sources=[source_row()],
         embedding_dim=8,
     )

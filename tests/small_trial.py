@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from landed import columns, run_row
+from landed import columns, run_row, source_row
 
 from flows.simulate_factory import simulate_factory
 from tasks.domain.parameters import FactoryParams, SegmentParams
@@ -13,7 +13,7 @@ from tasks.factory.render import SOUND, TRAINED_KINDS, WeldImage, render_weld
 from tasks.factory.styles import DEMO_PLANT
 from tasks.store.archive import Archive
 from tasks.store.images import encoded_png
-from tasks.store.rows import PoolRow, RejectedRow, SourceRow
+from tasks.store.rows import PoolRow, RejectedRow
 
 TRAIN, TEST = 41, 42
 OK, KO, TEST_KO = 24, 12, 18
@@ -57,7 +57,7 @@ def null_pool(uri: str) -> None:
             )
         )  # fmt: skip
         label = "OK" if kind == SOUND else "KO"
-        sources.append(SourceRow(id=source, uri="/x.png", label=label, bytes=image))
+        sources.append(source_row(source, label=label, kind=kind, bytes=image))
     refused = [
         RejectedRow(**(row | {"id": f"no{row['id']}"}), stage="honest", reasons=("artifact",))
         for row in rows[OK : OK + 6]

@@ -92,6 +92,15 @@ class AdaptParams(Parameters):
     sound_prompt: str | None = Field(
         None, min_length=1, description="The sound surface in words; by default the base's"
     )
+    pools: tuple[str, ...] = Field(
+        (), description="Pools whose own images are recognised among these, and left out"
+    )
+    allow_synthetic: bool = Field(
+        False, description="Learn from them; the set then makes images of a later generation"
+    )
+    real_floor: float = Field(
+        0.5, gt=0, le=1, description="Share of real images, at least, among those learned from"
+    )
     minutes: float = Field(20.0, gt=0, le=10_000, description="Time for learning and judging")
     learning: LearningParams = LearningParams()
     fair: FairParams = FairParams()

@@ -157,6 +157,43 @@ class HonestParams(Parameters):
     min_ko: int = Field(8, ge=2, description="KO images needed for a two-class KO probe")
 
 
+class EnergyParams(Parameters):
+    """What energy is assumed where no counter can be read, and which prompts waste it."""
+
+    watts: float = Field(
+        70.0, gt=0, le=100_000, description="Mean power in watts; the article's GPU takes 70"
+    )
+    max_prompt_cosine: float = Field(
+        0.95, ge=0, le=1, description="Prompts whose embeddings are more alike may be redundant"
+    )
+
+
+class LoopParams(Parameters):
+    """The guard against the loop: generate, train on it, generate again."""
+
+    allow_generation: int = Field(
+        0,
+        ge=0,
+        description="Highest generation that may be grown; above 0: by a set that learned from "
+        "generated images",
+    )
+    max_divergence: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="Jensen-Shannon divergence (bits) from the real images above which it alarms, "
+        "the interval's lower end",
+    )
+    min_fresh_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Real images no version knew before, of all a run grew from; fewer alarm. "
+        "From generation 1 on one half is asked at least",
+    )
+    draws: int = Field(300, ge=50, le=100_000, description="Bootstrap resamples")
+
+
 class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
@@ -227,6 +264,8 @@ class GrowParams(Parameters):
     deduplicate: DeduplicateParams = DeduplicateParams()
     useful: UsefulParams = UsefulParams()
     honest: HonestParams = HonestParams()
+    energy: EnergyParams = EnergyParams()
+    loop: LoopParams = LoopParams()
 
     @property
     def sound_words(self) -> str:

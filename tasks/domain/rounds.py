@@ -9,7 +9,9 @@ from tasks.domain.records import Judged, Ref, Source, content_id
 
 T = TypeVar("T")
 
-NOT_IN_IDENTITY = {"images", "pool", "store", "report", "batch_size", "workers", "device"}
+NOT_IN_IDENTITY = {
+    "images", "pool", "store", "report", "batch_size", "workers", "device", "energy", "loop",
+}  # fmt: skip
 
 
 def shortfalls(prompts: Sequence[PromptSpec], judged: Iterable[Judged]) -> list[int]:

@@ -87,9 +87,9 @@ class ModelSet(BaseModel):
 
     @property
     def generation(self) -> int:
-        """Generation of its images: 0, or 1 where it was trained on generated ones."""
-        used = self.lineage is not None and self.lineage.used_synthetic
-        return int(self.trained_on_synthetic or used)
+        """Generation of its images: 0, or one above the generated ones that it was trained on."""
+        learned = 0 if self.lineage is None else self.lineage.generation
+        return max(int(self.trained_on_synthetic), learned)
 
     def shapes_of(self, kind: str) -> tuple[DefectShape, ...]:
         """The shapes of a kind; those of all kinds for one without its own, as `sound` is."""

@@ -23,7 +23,6 @@ from tasks.domain.lineage import AdaptationSource
 from tasks.store.lineages import decoded_lineage
 from tasks.store.rows import (
     RUNS_SCHEMA,
-    SOURCES_SCHEMA,
     PoolRow,
     RejectedRow,
     RunRow,
@@ -32,6 +31,7 @@ from tasks.store.rows import (
     manifest_of,
     pool_schema,
     row_digest,
+    sources_schema,
 )
 from tasks.store.tables import CHAMPION, TABLES, WRITE_BATCH, PoolTables
 
@@ -253,7 +253,7 @@ class Archive(PoolTables):
         """Empty tables where there are none yet."""
         schemas = {
             "pool": pool_schema(dim), "rejected": pool_schema(dim, rejected=True),
-            "sources": SOURCES_SCHEMA, "runs": RUNS_SCHEMA,
+            "sources": sources_schema(dim), "runs": RUNS_SCHEMA,
         }  # fmt: skip
         for name in set(TABLES) - set(self._names()):
             lancedb.connect(self.uri).create_table(name, schema=schemas[name])

@@ -56,12 +56,21 @@ class RejectedRow(PoolRow):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRow:
-    """One real image a run used; `bytes` as read, id their sha256."""
+    """One real image a run used; `bytes` as read, id their sha256.
+
+    `embedding` is that of one window: of its defect, or anywhere on the bead of a sound part.
+    `defect_angle_deg` (to the bead) and `defect_share` (of the image, as large as an edit's region
+    would be) are known where its defect's mask is.
+    """
 
     id: str
     uri: str
     label: str
+    kind: str
     bytes: bytes
+    embedding: NDArray[np.float32]
+    defect_angle_deg: float | None
+    defect_share: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +129,18 @@ def pool_schema(dim: int, *, rejected: bool = False) -> pa.Schema:
     return pa.schema([*columns, ("digest", pa.string())])
 
 
-SOURCES_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()), ("uri", pa.string()), ("label", pa.string()),
-        ("bytes", pa.large_binary()), ("digest", pa.string()),
-    ]
-)  # fmt: skip
+def sources_schema(dim: int) -> pa.Schema:
+    """Columns of `sources`, for embeddings of `dim` numbers."""
+    return pa.schema(
+        [
+            ("id", pa.string()), ("uri", pa.string()), ("label", pa.string()),
+            ("kind", pa.string()), ("bytes", pa.large_binary()),
+            ("embedding", pa.list_(pa.float32(), dim)), ("defect_angle_deg", pa.float64()),
+            ("defect_share", pa.float64()), ("digest", pa.string()),
+        ]
+    )  # fmt: skip
+
+
 RUNS_SCHEMA = pa.schema(
     [(one.name, pa.string()) for one in fields(RunRow)]
     + [("version", pa.string()), ("accepted", pa.int64()), ("rows", pa.int64())]

@@ -154,7 +154,7 @@ def test_a_better_set_stands_alone_and_tells_its_lineage(base, adapted, better):
     lineage = better.lineage
     assert (lineage.base, lineage.base_fingerprint) == ("quick", base.fingerprint)
     assert lineage.base_files == base.files
-    assert not lineage.used_synthetic
+    assert lineage.generation == 0
     assert lineage.figures["judged"]["adapted"] == json.loads(
         result.judgement.figures.adapted.model_dump_json()
     )

@@ -9,7 +9,8 @@ from adapted import adapted_tiny
 from small_run import small_run
 
 from flows.grow_pool import grow_pool
-from tasks.domain.errors import BadInput, ModelSetMismatch
+from tasks.domain.errors import BadInput, BadParameters, ModelSetMismatch
+from tasks.domain.parameters import LoopParams
 from tasks.models.model_set import open_model_set
 from tasks.store.archive import Archive
 from tasks.trial_run import PoolRows
@@ -36,10 +37,15 @@ def rows_of(pool: str) -> list[dict]:
 def test_rows_name_their_set_and_its_base_and_the_pool_knows_what_it_was_adapted_on(
     begun, plant, tmp_path
 ):
-    models = adapted_tiny(tmp_path / "adapted", parts(plant), used_synthetic=True)
+    models = adapted_tiny(tmp_path / "adapted", parts(plant), base_generation=1)
     pool = str(tmp_path / "pool")
     shutil.copytree(begun.pool, pool)
-    grown = begun.model_copy(update={"pool": pool, "models": str(models.root), "run_seed": 7})
+    grown = begun.model_copy(
+        update={
+            "pool": pool, "models": str(models.root), "run_seed": 7,
+            "loop": LoopParams(allow_generation=1),
+        }
+    )  # fmt: skip
     assert grow_pool(grown).version == "v2"
     archive, tiny = Archive(pool), open_model_set("tiny")
     assert archive.verify().ok
@@ -76,6 +82,10 @@ def test_a_pool_of_later_generations_alone_is_no_pool_to_try(begun, plant, tmp_p
     grown = begun.model_copy(
         update={"pool": str(tmp_path / "pool"), "models": str(models.root), "run_seed": 7}
     )
+    with pytest.raises(BadParameters, match="--allow-generation 1"):
+        grow_pool(grown)
+    assert Archive(grown.pool).versions() == []
+    grown = grown.model_copy(update={"loop": LoopParams(allow_generation=1)})
     grow_pool(grown)
     assert rows_of(grown.pool)
     with pytest.raises(BadInput, match="of generation 0"):

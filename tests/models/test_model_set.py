@@ -53,11 +53,16 @@ def test_the_images_of_an_adapted_set_name_its_base(adapted):
 
 def test_images_are_of_generation_0_unless_generated_ones_were_learned_from(photographs):
     tiny = open_model_set("tiny")
-    real, synthetic = (lineage_of(photographs, used_synthetic=used) for used in (False, True))
+    real, later = (lineage_of(photographs, base_generation=base) for base in (0, 3))
+    first, *rest = real.sources
+    learned = real.model_copy(
+        update={"sources": (first.model_copy(update={"generation": 1}), *rest)}
+    )
     for update, generation in (
         ({}, 0),
         ({"lineage": real}, 0),
-        ({"lineage": synthetic}, 1),
+        ({"lineage": later}, 3),
+        ({"lineage": learned}, 2),
         ({"trained_on_synthetic": True}, 1),
         ({"trained_on_synthetic": True, "lineage": real}, 1),
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapted import adapted_tiny, lineage_of, structure_of
-from landed import columns, run_row
+from landed import columns, run_row, source_row
 from PIL import Image
 
 from tasks.domain.errors import BadInput, ModelSetError
@@ -21,7 +21,7 @@ from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.images import decoded_pixels
 from tasks.store.lineages import encoded_lineage
-from tasks.store.rows import PoolRow, SourceRow
+from tasks.store.rows import PoolRow
 from tasks.trial_images import TrialImages
 from tasks.trial_run import PoolRows
 from tasks.views import structure_batch, structure_sources
@@ -50,7 +50,7 @@ class Trial:
 
     def land(self, lineage: str = "") -> None:
         data = self.paths["train0"].read_bytes()
-        source = SourceRow(id=self.viewed("train0").source.id, uri="/a", label="OK", bytes=data)
+        source = source_row(self.viewed("train0").source.id, uri="/a", bytes=data)
         Archive(self.pool).land(
             run_row("r1", lineage=lineage), pool=[PoolRow(**columns("a", source_id=source.id))],
             rejected=[], sources=[source], embedding_dim=8,

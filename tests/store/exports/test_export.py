@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from exported import examples_of, exported, land_pictures
-from landed import land, run_row
+from landed import land, run_row, source_row
 
 from tasks.domain.errors import BadInput, BadParameters, PoolBroken, UnknownVersion
 from tasks.domain.export_records import ExportParams
@@ -15,7 +15,7 @@ from tasks.store.archive import Archive
 from tasks.store.exports.examples import read_examples
 from tasks.store.exports.export import WRITERS
 from tasks.store.exports.selection import Selection
-from tasks.store.rows import PoolRow, SourceRow, TrialRow
+from tasks.store.rows import PoolRow, TrialRow
 from tasks.store.trials import Trials
 
 
@@ -184,7 +184,7 @@ def test_where_no_change_stands_out_the_region_is_the_mask_and_the_export_says_s
         run_row("r1"), rejected=[], embedding_dim=8,
         pool=[PoolRow(**columns("a", image=image, mask=encoded_png(region),
                                 bead_mask=encoded_png(np.ones(HW, bool))))],
-        sources=[SourceRow(id="s1", uri="/a.png", label="OK", bytes=image)],
+        sources=[source_row(bytes=image)],
     )  # fmt: skip
     result = exported("coco", tmp_path / "pool", tmp_path / "out", splits="none")
     assert result.region_masks == 1
