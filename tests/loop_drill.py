@@ -239,6 +239,7 @@ def write_chart(path: Path, found: dict[str, list[dict]]) -> None:
                 axes.plot(steps, values[:, 0], "o-", color=COLOURS[arm], label=f"guard {arm}")
             axes.set_title(title, fontsize=9, loc="left", color=INK)
             axes.set_xlabel("generation")
+            axes.set_xticks(range(len(found["off"])))
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         figure.axes[0].legend(frameon=False, fontsize=8)
         figure.savefig(path)
