@@ -36,13 +36,19 @@ def run_row(
     )  # fmt: skip
 
 
-def land(uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None):
+def land(
+    uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None, *,
+    source: str = "s1", source_bytes: bytes = b"source", run: RunRow | None = None, **changes,
+):  # fmt: skip
+    """A version whose rows are made from one source; `changes` are columns of all of them."""
+    changes |= {"source_id": source, "run_id": run_id}
     return Archive(str(uri)).land(
-        run_row(run_id, base),
-        pool=(PoolRow(**columns(one)) for one in accepted),
+        run or run_row(run_id, base),
+        pool=(PoolRow(**columns(one, **changes)) for one in accepted),
         rejected=(
-            RejectedRow(**columns(one), stage="useful", reasons=("no novelty",)) for one in rejected
+            RejectedRow(**columns(one, **changes), stage="useful", reasons=("no novelty",))
+            for one in rejected
         ),
-        sources=[SourceRow(id="s1", uri="/a.png", label="OK", bytes=b"source")],
+        sources=[SourceRow(id=source, uri=f"/{source}.png", label="OK", bytes=source_bytes)],
         embedding_dim=8,
     )

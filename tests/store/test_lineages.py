@@ -113,10 +113,10 @@ def test_a_pool_of_an_older_poolstar_is_named_as_such_and_stays_as_it_is(tmp_pat
         lambda: archive.require_model_set("e" * 32),
         archive.lineages,
         archive.manifests,
+        archive.verify,
         lambda: land(uri, "r2", lineage=encoded_lineage(sources(1), rows(1))),
     ):
         with pytest.raises(ArchiveError, match="older poolstar") as caught:
             use()
         assert not isinstance(caught.value, PoolBroken)
     assert archive.versions() == ["v1"]
-    assert archive.verify().ok
