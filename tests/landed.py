@@ -3,7 +3,12 @@
 import numpy as np
 
 from tasks.store.archive import Archive
-from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow, TrialRow
+
+TRIAL = TrialRow(
+    trial_id="a", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
+    reason="promoted", params="{}", result="{}", created_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
 
 
 def unit(seed: int) -> np.ndarray:

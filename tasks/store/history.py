@@ -66,7 +66,7 @@ class PoolHistory(PoolTables):
             return None
         return self._readable(lambda: Tombstone.model_validate_json(text))
 
-    def _require_settled(self) -> None:
+    def require_settled(self) -> None:
         """Refuse to go on beside a withdrawal that was killed.
 
         Raises:

@@ -44,7 +44,7 @@ class Landing(PoolHistory):
                 withdrawal has not ended, or a source was withdrawn while the run was on its way.
         """
         with self._writing():
-            self._require_settled()
+            self.require_settled()
             self._roll_back()
             if (landed := self._run(run.run_id)) is not None:
                 return LandedVersion(
