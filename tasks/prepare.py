@@ -59,7 +59,7 @@ def prepare_run(params: GrowParams) -> RunContext:
     Raises:
         BadParameters: a folder, the surface's mask or a combination of parameters is wrong.
         ModelSetError: the model set is not there.
-        ArchiveError: the pool is damaged, was measured by another embedder, or holds half a withdrawal.
+        ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
     if not Path(params.images).expanduser().exists():
         raise BadParameters(

@@ -1,4 +1,4 @@
-"""A tombstone: what a pool keeps of a source that was withdrawn from it; ids and reasons, no pixel."""
+"""A tombstone: what a pool keeps of a source withdrawn from it; ids and reasons, no pixel."""
 
 from pydantic import Field
 

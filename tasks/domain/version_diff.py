@@ -1,7 +1,7 @@
 """What has changed from one version of a pool to another: images added, removed and re-scored.
 
 With A and B the images of the two versions, accepted or refused: added = B - A, removed = A - B,
-re-scored = those of A and B whose scores, verdict or reasons differ. So |A| + added = |B| + removed.
+re-scored = those of both whose scores, verdict or reasons differ; |A| + added = |B| + removed.
 """
 
 from collections import Counter
@@ -70,9 +70,7 @@ class Difference(Record):
     tallies: dict[str, tuple[Tally, ...]]
 
 
-def version_difference(
-    before: Mapping[str, Standing], after: Mapping[str, Standing]
-) -> Difference:
+def version_difference(before: Mapping[str, Standing], after: Mapping[str, Standing]) -> Difference:
     """What turns one version into another, both by id."""
     added = [after[key] for key in sorted(after.keys() - before.keys())]
     removed = [before[key] for key in sorted(before.keys() - after.keys())]

@@ -78,7 +78,9 @@ class Archive(Landing, Verifying, Forgetting):
         if limit is not None and limit < len(order):
             order = order[:limit]
             where = pc.field("id").isin(order)
-        rows = {row["id"]: row for row in self._read("pool", version, names, where=where).to_pylist()}
+        rows = {
+            row["id"]: row for row in self._read("pool", version, names, where=where).to_pylist()
+        }
         return [rows[key] for key in order]
 
     def labels(self, table: str, version: str | None = None) -> list[dict[str, Any]]:
@@ -163,6 +165,33 @@ class Archive(Landing, Verifying, Forgetting):
             raise UnknownVersion(f"Expected a run of {self.uri}, but got {run_id!r}")
         return found
 
+    def run_params(self) -> list[str]:
+        """The parameters of every run of the pool, as JSON texts, oldest first."""
+        return [run["params"] for run in self._current_runs(self._existing(None))]
+
+    def places_of(self, source_id: str) -> list[str]:
+        """Where a source was read from; empty when the pool does not hold it."""
+        where = pc.field("id") == source_id
+        found = self._read("sources", self._existing(None), ["uri"], where=where)
+        return list(found["uri"].to_pylist())
+
+    def painted_by(self, fingerprint: str) -> int:
+        """How many images of a model set the pool holds, accepted or rejected."""
+        version = self._existing(None)
+        runs = self._current_runs(version)
+        mine = [run["run_id"] for run in runs if run["model_set_fingerprint"] == fingerprint]
+        where = pc.field("run_id").isin(mine)
+        return sum(
+            self._read(name, version, ["run_id"], where=where).num_rows
+            for name in ("pool", "rejected")
+        )
+
+    def lineage_text(self, fingerprint: str) -> str:
+        """The lineage of a model set as the pool keeps it; empty for one that learned nothing."""
+        runs = self._current_runs(self._existing(None))
+        found = (run["lineage"] for run in runs if run["model_set_fingerprint"] == fingerprint)
+        return next(filter(None, found), "")
+
     def standings(self, version: str | None = None) -> dict[str, Standing]:
         """Every image of a version by id, with its scores and verdict; where it stands in both
         tables it is accepted.
@@ -177,6 +206,16 @@ class Archive(Landing, Verifying, Forgetting):
                 for row in batch.to_pylist():
                     found[row["id"]] = Standing(**row, accepted=name == "pool")
         return found
+
+    def withdrawn_from(self, version: str) -> list[str]:
+        """Ids of the images that a version held and that were withdrawn since, sorted."""
+        version = self._existing(version)
+        graves = [grave for grave in self.tombstones() if grave.is_after(version)]
+        found: set[str] = set()
+        for name in ("pool", "rejected"):
+            gone = {key for grave in graves for key in grave.withdrawn.get(name, ())}
+            found |= gone & set(self._register(name, version))
+        return sorted(found)
 
     def versions_of(self, row_id: str) -> list[str]:
         """The versions in which an image stands, accepted or rejected, oldest first."""

@@ -9,13 +9,13 @@ is a promise that it cannot. Here the second one wins, and the first says what i
 - A new version stands for the withdrawal: its run carries the tombstone (source, rows, when, why,
   asked by whom), its manifest covers what is left, and runs that start later start from it.
 - A lineage that knew the source keeps its id, which a trial must still refuse as a test image, and
-  loses its name, place and fine structure. The weights learned from it are not the pool's to change.
+  loses its name, place and fine structure. Weights that learned from it are not the pool's.
 - Other images keep their scores, though the source had a part in the calibration of their run.
 
 LanceDB deletes by marking, and keeps old files for old versions. So each table is written anew
 without the rows, version by version, its tags move to the new positions (noted in the new run),
 and what no tag holds is deleted: `forgetting.json` in the pool's folder is written before anything
-moves and removed once nothing is left, so a withdrawal killed anywhere is ended by running it again.
+moves and removed once nothing is left, so a withdrawal killed anywhere ends when run again.
 """
 
 import json
@@ -62,8 +62,8 @@ class Forgetting(PoolHistory):
             if row["lineage"]:
                 found, _ = self._readable(lambda text=row["lineage"]: decoded_lineage(text))
                 known |= {one.id for one in found}
-        named = {one for one in known if one == text or len(text) >= SHORTEST_PREFIX <= len(one)
-                 and one.startswith(text)}  # fmt: skip
+        named = {one for one in known if one == text or (len(text) >= SHORTEST_PREFIX <= len(one)
+                 and one.startswith(text))}  # fmt: skip
         if text in named or len(named) == 1:
             return text if text in named else named.pop()
         if named:
@@ -169,9 +169,7 @@ class Forgetting(PoolHistory):
             there = self._at(name, version)
             ids = there.to_table(columns=[key])[key].to_pylist()
             rows = [i for i, one in enumerate(ids) if one not in gone and one not in written]
-            reader = pa.RecordBatchReader.from_batches(
-                there.schema, _taken(there, rows, lineages)
-            )
+            reader = pa.RecordBatchReader.from_batches(there.schema, _taken(there, rows, lineages))
             if not moved:
                 at = database.create_table(name, data=reader, mode="overwrite").version
             elif rows:

@@ -124,16 +124,12 @@ SOURCES_SCHEMA = pa.schema(
         ("bytes", pa.large_binary()),
     ]
 )  # fmt: skip
-SEALS_SCHEMA = pa.schema(
-    [("table_name", pa.string()), ("id", pa.string()), ("seal", pa.string())]
-)
+SEALS_SCHEMA = pa.schema([("table_name", pa.string()), ("id", pa.string()), ("seal", pa.string())])
 RUNS_SCHEMA = pa.schema(
     [(one.name, pa.string()) for one in fields(RunRow)]
     + [("version", pa.string()), ("accepted", pa.int64()), ("rows", pa.int64())]
     + [(f"{name}_manifest", pa.string()) for name in ("pool", "rejected", "sources")]
-    + [
-        (name, pa.string()) for name in ("times", "positions", "tombstone", "previous", "seal")
-    ]
+    + [(name, pa.string()) for name in ("times", "positions", "tombstone", "previous", "seal")]
 )
 TRIALS_SCHEMA = pa.schema(
     [

@@ -2,7 +2,6 @@
 
 import threading
 
-import lancedb
 import numpy as np
 import pytest
 from landed import columns, land, run_row

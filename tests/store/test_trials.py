@@ -9,8 +9,8 @@ from landed import TRIAL, columns, land
 from tasks.domain.errors import UnknownVersion
 from tasks.store.archive import Archive
 from tasks.store.rows import TrialRow
-
 from tasks.store.trials import Trials
+
 
 @pytest.fixture
 def pool(tmp_path):

@@ -141,7 +141,8 @@ def test_a_missing_row_is_found_and_named(pool, table):
         lambda rows: rows.filter(pa.compute.not_equal(rows[key_of(table)], wanted)),
     )  # fmt: skip
     said = {"runs": "row of v1 is missing", "trials": "a row is missing"}
-    assert any(said.get(table, f"row {wanted} is missing") in one for one in problems_of(pool, table))
+    named = said.get(table, f"row {wanted} is missing")
+    assert any(named in one for one in problems_of(pool, table))
 
 
 @pytest.mark.parametrize("table", ["pool", "rejected", "sources", "runs", "trials"])
@@ -185,6 +186,7 @@ def test_a_moved_tag_and_a_lost_one_are_found_and_named(pool, table, tag):
 
 def test_history_cannot_be_rewritten_without_it_showing(pool):
     """The first run resealed after an edit: the second one knows its former seal."""
+
     def resealed(rows: pa.Table) -> pa.Table:
         found = rows.to_pylist()
         for row in found:
@@ -204,8 +206,7 @@ def test_a_row_resealed_after_an_edit_shows_in_the_manifest(pool):
     seals = {}
 
     def remember(rows: pa.Table) -> pa.Table:
-        from tasks.store.rows import plain_rows
-            rows = edited(rows)
+        rows = edited(rows)
         seals.update({r["id"]: seal_of(r) for b in rows.to_batches() for r in plain_rows(b)})
         return rows
 
