@@ -48,7 +48,7 @@ def pool_show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The life of one image, accepted or refused: source, edit, gates, verdict, versions, trials."""
+    """The life of one image, accepted or refused: source, edit, gates, verdict and trials."""
     from tasks.domain.life import story
     from tasks.life import life_of, save_pictures
 

@@ -193,16 +193,12 @@ class Archive(Landing, Verifying, Forgetting):
         return next(filter(None, found), "")
 
     def standings(self, version: str | None = None) -> dict[str, Standing]:
-        """Every image of a version by id, with its scores and verdict; where it stands in both
-        tables it is accepted.
-        """
-        version, found = self._existing(version), {}
-        columns = [name for name in Standing.model_fields if name not in {"accepted"}]
+        """Every image of a version by id; one that stands in both tables is accepted."""
+        version, found = self._existing(version), dict[str, Standing]()
         for name in ("rejected", "pool"):
-            names = [one for one in columns if one in self._schema(name, version).names]
-            for batch in self._readable(
-                lambda n=name, c=names: self._at(n, version).to_table(columns=c).to_batches()
-            ):
+            kept = set(self._schema(name, version).names)
+            columns = [one for one in Standing.model_fields if one in kept]
+            for batch in self._read(name, version, columns).to_batches():
                 for row in batch.to_pylist():
                     found[row["id"]] = Standing(**row, accepted=name == "pool")
         return found

@@ -21,6 +21,7 @@ moves and removed once nothing is left, so a withdrawal killed anywhere ends whe
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Forgetting(PoolHistory):
         known = set(self._ids("sources", version)) | {g.source_id for g in self.tombstones()}
         for row in runs:
             if row["lineage"]:
-                found, _ = self._readable(lambda text=row["lineage"]: decoded_lineage(text))
+                found, _ = self._readable(partial(decoded_lineage, row["lineage"]))
                 known |= {one.id for one in found}
         named = {one for one in known if one == text or (len(text) >= SHORTEST_PREFIX <= len(one)
                  and one.startswith(text))}  # fmt: skip
@@ -129,7 +130,7 @@ class Forgetting(PoolHistory):
         """Say what is about to be withdrawn, whole or not at all."""
         path = UPath(self.uri) / JOURNAL
         if path.protocol in {"", "file"}:
-            write_whole(Path(path), grave.model_dump_json().encode())
+            write_whole(Path(str(path)), grave.model_dump_json().encode())
         else:
             path.write_text(grave.model_dump_json())
 

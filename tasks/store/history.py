@@ -166,7 +166,7 @@ def tombstones_of(runs: list[dict[str, Any]]) -> tuple[Tombstone, ...]:
 
 def readable_tombstones(runs: list[dict[str, Any]]) -> tuple[Tombstone, ...]:
     """The tombstones that can be read; the damage of others is for the runs' seals to tell."""
-    found = []
+    found: list[Tombstone] = []
     for row in runs:
         try:
             found += tombstones_of([row])

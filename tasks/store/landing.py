@@ -80,7 +80,7 @@ class Landing(PoolHistory):
     ) -> None:
         """Insert rows whose id is not there yet, a batch at a time, and note their seals."""
         known = set(self._register(name, None))
-        rest, seals = iter(rows), {}
+        rest, seals = iter(rows), dict[str, str]()
         while batch := list(islice(rest, WRITE_BATCH)):
             fresh: dict[str, dict[str, Any]] = {}
             for record in map(as_record, batch):

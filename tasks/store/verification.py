@@ -56,7 +56,7 @@ class Verifying(PoolHistory):
         run = next((row for row in history if row["version"] == version), None)
         problems = [*self._unsettled(), *_chain_problems(history, self.versions(), graves)]
         problems += self._tag_problems(version, history)
-        manifest, rows, times = "", 0, {}
+        manifest, rows, times = "", 0, dict[str, str]()
         for name in SEALED:
             check = self._check_table(name, version, graves)
             problems += check.problems

@@ -63,21 +63,16 @@ def pool(landed, tmp_path):
 
 def other(value, kind: pa.DataType):
     """A value of the column's type that is not this one, as near to it as can be."""
-    if isinstance(value, bytes):
-        return value[:-1] + bytes([value[-1] ^ 1])
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + 1
-    if isinstance(value, float):
-        return float(np.nextafter(value, 9))
-    if isinstance(value, list) and pa.types.is_floating(kind.value_type):
-        return [float(np.nextafter(np.float32(value[0]), np.float32(9))), *value[1:]]
     if isinstance(value, list):
         return [other(value[0], kind.value_type), *value[1:]]
-    if value is None:
-        return "v1"
-    return value + "x"
+    if pa.types.is_float32(kind):
+        return float(np.nextafter(np.float32(value), np.float32(9)))
+    changes = {
+        bytes: lambda v: v[:-1] + bytes([v[-1] ^ 1]), bool: lambda v: not v,
+        int: lambda v: v + 1, float: lambda v: float(np.nextafter(v, 9)),
+        str: lambda v: v + "x", type(None): lambda _: "v1",
+    }  # fmt: skip
+    return changes[type(value)](value)
 
 
 def rewrite(pool: Path, table: str, change) -> None:
