@@ -13,7 +13,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import GrowParams, RunParams
 from tasks.domain.records import RunContext
 from tasks.gallery import Tile
 from tasks.grown import GrowResult, Settled
@@ -27,7 +27,7 @@ GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
 
 @task(task_run_name="publish {landed.version}")
 def publish_run(
-    params: GrowParams, context: RunContext, landed: Landed, settled: Settled, started: float
+    params: RunParams, context: RunContext, landed: Landed, settled: Settled, started: float
 ) -> GrowResult:
     """Write the report, create the artifacts, and say what came of the run.
 

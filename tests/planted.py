@@ -202,8 +202,7 @@ class Bench:
             window_xywh=window_around(case.region, WINDOW_PX),
         )  # fmt: skip
         return Candidate(
-            plan=plan, image=image, effective_steps=12, device="cpu", dtype="float32",
-            created_at="2026-11-23T00:00:00+00:00",
+            plan=plan, image=image, making=None, created_at="2026-11-23T00:00:00+00:00",
         )  # fmt: skip
 
     def judged(self, cases: list[Case]) -> Judgement:

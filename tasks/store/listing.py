@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.domain.boxes import Box, parsed_boxes
 from tasks.domain.errors import BadInput, BadParameters, ImageRefused
-from tasks.domain.records import SOUND, Refusal, SourceFile, Stage
+from tasks.domain.records import SOUND, UNNAMED_KIND, Refusal, SourceFile, Stage
 from tasks.store.images import SUFFIXES
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
@@ -32,7 +32,6 @@ COLUMNS = {
 REQUIRED = ("path", "label")
 SPLITS = ("", "train", "test")
 OOD = "ood:"
-UNNAMED_KIND = "defect"
 NAMED_AT_MOST = 5
 
 
