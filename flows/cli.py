@@ -12,6 +12,7 @@ import typer
 
 from flows import (
     adapt_command,
+    judge_command,
     models_commands,
     pool_commands,
     reproduce_command,
@@ -48,6 +49,7 @@ reproduce_command.register(pool_commands.app)
 app.add_typer(pool_commands.app, name="pool")
 app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
+judge_command.register(app)
 trial_commands.register(app)
 
 

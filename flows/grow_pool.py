@@ -4,6 +4,7 @@ import time
 
 from prefect import flow, get_run_logger, unmapped
 
+from flows.reading import read_sources
 from tasks.describe import describe_batch
 from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
@@ -11,7 +12,6 @@ from tasks.domain.planning import plan_round
 from tasks.domain.records import Ref, RunContext
 from tasks.domain.rounds import batches, shortfalls
 from tasks.grown import Grown, GrowResult, strategies_of
-from tasks.ingest import ingest_batch, list_source_files
 from tasks.inpaint import inpaint_batch
 from tasks.judge import judge_run
 from tasks.land import land_run
@@ -20,7 +20,6 @@ from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
 from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
-from tasks.segment import segment_batch
 
 
 @flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
@@ -33,7 +32,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     started = time.time()
     params = with_words(params, open_model_set(params.models))
     context = prepare_run(params)
-    grown = _read_sources(params, context)
+    grown = read_sources(params, context)
     described = describe_batch.map(
         batches(grown.real_sources, params.batch_size),
         batches(grown.real_beads, params.batch_size),
@@ -45,21 +44,6 @@ def grow_pool(params: GrowParams) -> GrowResult:
     settled = grown.settled(judgement)
     landed = land_run(params, context, run, settled)
     return publish_run(params, context, landed, settled, started)
-
-
-def _read_sources(params: GrowParams, context: RunContext) -> Grown:
-    """Images in, sources with beads out; everything refused is kept with its reason."""
-    files, refused = list_source_files(params.images)
-    ingested = ingest_batch.map(
-        batches(files, params.batch_size), context=unmapped(context), params=unmapped(params.ingest)
-    ).result()
-    grown = Grown.of_ingested(files, refused, ingested)
-    segmented = segment_batch.map(
-        batches(grown.sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    return grown.with_beads(segmented)
 
 
 def _grow_rounds(

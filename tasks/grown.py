@@ -12,6 +12,7 @@ from tasks.domain.records import (
     Bead,
     Candidate,
     Edit,
+    ForeignEdit,
     PlannedEdit,
     Record,
     Ref,
@@ -134,12 +135,45 @@ class Grown:
         self.candidates.extend(one for part in candidates for one in part)
         self.measured.extend(measured)
 
+    def add_adopted(self, adopted: Iterable[Sequence[Candidate | Refusal]]) -> None:
+        """Remember candidates made elsewhere, each once, with their sources and beads.
+
+        Defects are judged on sound parts only: a source that is known as defective is a refusal.
+        """
+        known = {source.id: source for source in self.sources}
+        names: dict[str, str] = {}
+        for one in (item for part in adopted for item in part):
+            if isinstance(one, Refusal):
+                self.refusals.append(one)
+                continue
+            source, name = one.plan.source, _name_of(one)
+            reason = ""
+            if one.id in names:
+                reason = f"copy: the same candidate as {names[one.id]}"
+            elif known.get(source.id, source).label == "KO":
+                reason = f"on a defective part: its source is {known[source.id].name}, a KO image"
+            if reason:
+                self.refusals.append(Refusal(subject=name, stage=Stage.ADOPT, reason=reason))
+                continue
+            names[one.id] = name
+            self.candidates.append(one)
+            self.beads.setdefault(source.id, one.plan.bead)
+            if source.id not in known:
+                known[source.id] = source
+                self.sources.append(source)
+
     def settled(self, judgement: Judgement) -> Settled:
         """The run with its verdicts; everything that came in is counted."""
         kinds = {c.id: c.plan.edit.kind for c in self.candidates}
         verdicts = [one.verdict for one in judgement.judged]
         funnel = funnel_of(self.listed, self.refusals, verdicts, kinds)
         return Settled(judgement, self.measured, funnel, self.refusals, self.real_sources)
+
+
+def _name_of(candidate: Candidate) -> str:
+    """The file that a foreign candidate came in; an own one's id."""
+    edit = candidate.plan.edit
+    return edit.name if isinstance(edit, ForeignEdit) else candidate.id
 
 
 def strategies_of(params: GrowParams) -> list[RegionStrategy]:

@@ -77,6 +77,24 @@ class SourceFile(Record):
     )
 
 
+class PairFile(Record):
+    """A candidate made elsewhere with its source, as listed, before either is read.
+
+    `mask` is the path of the edited region's mask, where it is given; `stamps` are size and time
+    of its files, which stand for their content in cache keys.
+    """
+
+    name: str
+    source: str
+    candidate: str
+    mask: str | None
+    kind: str
+    prompt: str
+    maker: str
+    generation: int | None
+    stamps: tuple[tuple[int, int], ...]
+
+
 class Source(Record):
     """A real image that was decoded and accepted; id is the sha256 of its bytes.
 
@@ -92,6 +110,19 @@ class Source(Record):
     width_px: int
     height_px: int
     defect: Ref | None = None
+
+
+class Pair(Record):
+    """A candidate made elsewhere and its source, both decoded and of one size and depth.
+
+    `image` is its pixels as PNG, `file_sha256` names the file they came in.
+    """
+
+    file: PairFile
+    source: Source
+    image: Ref
+    file_sha256: str
+    mask: Ref | None
 
 
 class Refusal(Record):
