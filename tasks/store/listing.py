@@ -191,7 +191,8 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".csv":
             return pd.read_csv(path, dtype=str, keep_default_na=False)
-        return pd.read_parquet(path).fillna("").astype(str)
+        table = pd.read_parquet(path).astype(object)
+        return table.where(table.notna(), "").astype(str)
     except (OSError, ValueError, TypeError) as exc:  # pandas' and Arrow's errors are ValueErrors
         raise BadParameters(f"Expected a readable manifest at {path}, but: {exc}") from exc
 
