@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 from upath import UPath
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
-from tasks.store.rows import RUNS_SCHEMA, manifest_of
+from tasks.store.rows import RUNS_SCHEMA, PoolRow, manifest_of
 
 T = TypeVar("T")
 TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
@@ -132,15 +133,20 @@ class PoolTables:
         return rows
 
     def _current_runs(self, version: str) -> list[dict[str, Any]]:
-        """Rows of `runs` that name embedder and lineage.
+        """Rows of `runs`, of a pool whose tables have every column.
 
         Raises:
             ArchiveError: an older poolstar wrote the pool.
         """
-        missing = set(RUNS_SCHEMA.names) - set(self._schema("runs", version).names)
+        expected = {"runs": RUNS_SCHEMA.names, "pool": [one.name for one in fields(PoolRow)]}
+        missing = {
+            name
+            for table, names in expected.items()
+            for name in set(names) - set(self._schema(table, version).names)
+        }
         if missing:
             raise ArchiveError(
-                f"Expected a pool whose runs name {', '.join(sorted(missing))}, but {self.uri} was "
+                f"Expected a pool with columns {', '.join(sorted(missing))}, but {self.uri} was "
                 "written by an older poolstar; name another pool and grow it from the images again"
             )
         return self._runs(version)
