@@ -4,6 +4,11 @@ r = max_c |x'_c - x_c|, D = max_c |G_1.5 * (x'_c - x_c)|; m_r, m_D their medians
 no local edit moves. M is the union of the connected parts of {r > 4 m_r}, closed and without holes,
 in which D somewhere exceeds max(2, 6 m_D), cut to the bead (hysteresis: Canny, IEEE TPAMI 1986).
 White noise of 1.5 grey levels stays below 2 in D; a JPEG's errors stay below 6 medians.
+
+A lens lets a real defect begin softly, below the grain. M is then grown by the rim that zones of
+real defects have, so that its border lies on untouched steel. Where the median r along the border
+exceeds 3 sigma of the grain the edit begins like a pasted patch, and its border stays, for the seam
+to be judged there. Measured on 24 renders each: real defects at most 1.1 sigma, hard seams 12.5.
 """
 
 import numpy as np
@@ -11,6 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tasks.domain.errors import ImageRefused, ShapeError
+from tasks.domain.luminance import luminance
+from tasks.domain.noise import grain_sigma
+from tasks.domain.region import RIM_PX
 
 BoolMask = NDArray[np.bool_]
 RgbImage = NDArray[np.uint8]
@@ -22,6 +30,9 @@ MOST_LEVEL = 3.0  # grey levels of m_D: beyond it no part of the image is as it 
 MOST_SHARE = 0.9  # of the image
 LEAST_PX = 9
 CLOSE_PX = 2
+BEAD_EDGE_PX = 3  # nothing is said of an edit's border where the bead itself ends
+ABRUPT = 3.0  # multiples of the grain
+LEAST_GRAIN = 0.5
 LEAST_ON_BEAD = 0.5
 
 
@@ -67,7 +78,10 @@ def edited_region(before_rgb: RgbImage, after_rgb: RgbImage, bead: BoolMask) -> 
         raise ImageRefused(
             f"off the bead: {int(changed.sum())} pixels changed, none of them on the bead"
         )
-    return region
+    grain = max(grain_sigma(luminance(before_rgb), bead), LEAST_GRAIN)
+    if _border_change(raw, region, bead) > max(ABRUPT * grain, 2 * LOW * level):
+        return region
+    return np.asarray(ndimage.binary_dilation(region, iterations=RIM_PX) & bead)
 
 
 def given_region(mask: BoolMask, bead: BoolMask) -> BoolMask:
@@ -93,6 +107,14 @@ def _with_a_core(changed: BoolMask, core: BoolMask) -> BoolMask:
     labels, _ = ndimage.label(inner, structure=np.ones((3, 3)))
     kept = np.isin(labels, np.unique(labels[core & inner]))
     return np.asarray(ndimage.binary_fill_holes(kept & inner), dtype=np.bool_)
+
+
+def _border_change(raw: NDArray[np.float32], region: BoolMask, bead: BoolMask) -> float:
+    """Median change along the inner border of a region, away from the bead's own; 0 without one."""
+    inside = ndimage.binary_erosion(region, border_value=1)
+    on_bead = ndimage.binary_erosion(bead, iterations=BEAD_EDGE_PX, border_value=1)
+    border = region & ~inside & on_bead
+    return float(np.median(raw[border])) if border.any() else 0.0
 
 
 def _large_parts(mask: BoolMask) -> BoolMask:

@@ -55,6 +55,18 @@ def test_a_patch_on_untouched_surroundings_is_found_to_the_pixel(
     assert np.array_equal(edited_region(before, painted(before, mask, by), BEAD), mask)
 
 
+def test_a_soft_edit_gets_a_rim_of_untouched_steel_and_a_pasted_one_does_not():
+    before, mask = steel(), blob(42, 30, 12, 30)
+    soft = before + (-45 * ndimage.gaussian_filter(mask.astype(float), 2.0))[..., None]
+    soft = np.clip(np.rint(soft), 0, 255).astype(np.uint8)
+    touched = (soft != before).any(axis=2)
+    found = edited_region(before, soft, BEAD)
+    rim = found & ~ndimage.binary_erosion(found)
+    assert not (rim & touched & ndimage.binary_erosion(BEAD)).any()
+    hard = edited_region(before, painted(before, mask), BEAD)
+    assert np.array_equal(hard, mask)
+
+
 @pytest.mark.parametrize("quality", [95, 85])
 def test_a_jpegs_errors_are_not_taken_for_the_edit(quality):
     before, mask = steel(), blob(40, 30, 14, 30)

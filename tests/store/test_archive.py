@@ -220,6 +220,6 @@ def test_every_column_is_covered_by_the_digest():
         other = (
             value + 1 if isinstance(value, int | float | np.ndarray)
             else value + b"x" if isinstance(value, bytes)
-            else (*value, "x") if isinstance(value, tuple) else value + "x"
+            else (*value, "x") if isinstance(value, tuple) else f"{value}x"
         )  # fmt: skip
         assert row_digest(record | {name: other}) != base, name
