@@ -59,5 +59,5 @@ def export(
     for split, counts in result.by_split.items():
         say(f"  {split:<8} " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     if result.region_masks:
-        say(f"  {result.region_masks} masks are the region: no change stands out from the grain")
+        say(f"  {result.region_masks} masks are the region: no change stands out")
     say(f"{result.version}: {result.images} images, {result.files} files in {result.folder}")
