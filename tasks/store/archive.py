@@ -10,25 +10,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.domain.errors import BadInput, ModelSetMismatch, UnknownVersion
+from tasks.domain.errors import ModelSetMismatch, UnknownVersion
 from tasks.domain.lineage import AdaptationSource
 from tasks.domain.version_diff import Standing
 from tasks.store.forgetting import Forgetting
 from tasks.store.landing import Landing
 from tasks.store.lineages import decoded_lineage
+from tasks.store.lookups import Lookups
 from tasks.store.seals import manifest_of
 from tasks.store.tables import SEALED
 from tasks.store.verification import Verifying
 
 HEAVY = frozenset({"image", "mask", "bead_mask", "embedding", "embedding_image", "models"})
-SHORTEST_PREFIX = 8
 
 
-class Archive(Landing, Verifying, Forgetting):
+class Archive(Landing, Verifying, Forgetting, Lookups):
     """A pool at a folder or s3:// URI. Reading never creates anything."""
 
     def require_model_set(self, embedder_fingerprint: str) -> None:
@@ -112,18 +111,6 @@ class Archive(Landing, Verifying, Forgetting):
         """id, uri, label and bytes of the real images that fed a version, a batch in memory."""
         return self._records("sources", self._existing(version))
 
-    def source(self, source_id: str, version: str | None = None) -> dict[str, Any]:
-        """id, uri, label and bytes of one real image.
-
-        Raises:
-            UnknownVersion: the version does not hold it.
-        """
-        where = pc.field("id") == source_id
-        found = self._read("sources", self._existing(version), None, where=where).to_pylist()
-        if not found:
-            raise UnknownVersion(f"Expected a source of {self.uri}, but got {source_id!r}")
-        return dict(found[0])
-
     def lineages(
         self, version: str | None = None
     ) -> list[tuple[tuple[AdaptationSource, ...], NDArray[np.float32]]]:
@@ -154,44 +141,6 @@ class Archive(Landing, Verifying, Forgetting):
             found[name] = manifest_of(self._standing(name, version, away))
         return found
 
-    def run(self, run_id: str) -> dict[str, Any]:
-        """The row of a landed run.
-
-        Raises:
-            UnknownVersion: it has not landed here.
-        """
-        found = self._run(run_id)
-        if found is None:
-            raise UnknownVersion(f"Expected a run of {self.uri}, but got {run_id!r}")
-        return found
-
-    def run_params(self) -> list[str]:
-        """The parameters of every run of the pool, as JSON texts, oldest first."""
-        return [run["params"] for run in self._current_runs(self._existing(None))]
-
-    def places_of(self, source_id: str) -> list[str]:
-        """Where a source was read from; empty when the pool does not hold it."""
-        where = pc.field("id") == source_id
-        found = self._read("sources", self._existing(None), ["uri"], where=where)
-        return list(found["uri"].to_pylist())
-
-    def painted_by(self, fingerprint: str) -> int:
-        """How many images of a model set the pool holds, accepted or rejected."""
-        version = self._existing(None)
-        runs = self._current_runs(version)
-        mine = [run["run_id"] for run in runs if run["model_set_fingerprint"] == fingerprint]
-        where = pc.field("run_id").isin(mine)
-        return sum(
-            self._read(name, version, ["run_id"], where=where).num_rows
-            for name in ("pool", "rejected")
-        )
-
-    def lineage_text(self, fingerprint: str) -> str:
-        """The lineage of a model set as the pool keeps it; empty for one that learned nothing."""
-        runs = self._current_runs(self._existing(None))
-        found = (run["lineage"] for run in runs if run["model_set_fingerprint"] == fingerprint)
-        return next(filter(None, found), "")
-
     def standings(self, version: str | None = None) -> dict[str, Standing]:
         """Every image of a version by id; one that stands in both tables is accepted."""
         version, found = self._existing(version), dict[str, Standing]()
@@ -212,54 +161,3 @@ class Archive(Landing, Verifying, Forgetting):
             gone = {key for grave in graves for key in grave.withdrawn.get(name, ())}
             found |= gone & set(self._register(name, version))
         return sorted(found)
-
-    def versions_of(self, row_id: str) -> list[str]:
-        """The versions in which an image stands, accepted or rejected, oldest first."""
-        where = pc.field("id") == row_id
-        return [
-            version
-            for version in self.versions()
-            if any(self._read(n, version, ["id"], where=where) for n in ("pool", "rejected"))
-        ]
-
-    def image_id(self, text: str, version: str | None = None) -> str:
-        """The id of the one image that a text names: all of its id, or the first 8 digits or more.
-
-        Raises:
-            BadInput: it names several.
-            UnknownVersion: it names none.
-        """
-        version = self._existing(version)
-        found: set[str] = set()
-        for name in ("pool", "rejected"):
-            ids = self._read(name, version, ["id"])["id"]
-            if pc.is_in(pa.scalar(text), value_set=ids).as_py():
-                return text
-            if len(text) >= SHORTEST_PREFIX:
-                found |= set(ids.filter(pc.starts_with(ids, text)).to_pylist())
-        if len(found) == 1:
-            return found.pop()
-        if found:
-            raise BadInput(
-                f"Expected one image, but {text} may be {', '.join(sorted(found)[:5])}"
-                f"{', ...' if len(found) > 5 else ''}; give more of its id"
-            )
-        graves = [grave for grave in self.tombstones() if grave.names(text)]
-        why = f"; it was {graves[0].reason}" if graves else ""
-        raise UnknownVersion(
-            f"Expected an image of {self.uri} {version}, by its id or the first {SHORTEST_PREFIX} "
-            f"digits or more, but got {text!r}{why}"
-        )
-
-    def row(self, row_id: str, version: str | None = None) -> dict[str, Any]:
-        """All columns of one accepted or rejected image, and in which `table` it stands.
-
-        Raises:
-            UnknownVersion: no such row.
-        """
-        version = self._existing(version)
-        for name in ("pool", "rejected"):
-            found = self._read(name, version, None, where=pc.field("id") == row_id).to_pylist()
-            if found:
-                return {"table": name, **found[0]}
-        raise UnknownVersion(f"Expected an image of {self.uri} {version}, but got id {row_id!r}")

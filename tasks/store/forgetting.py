@@ -11,6 +11,7 @@ is a promise that it cannot. Here the second one wins, and the first says what i
 - A lineage that knew the source keeps its id, which a trial must still refuse as a test image, and
   loses its name, place and fine structure. Weights that learned from it are not the pool's.
 - Other images keep their scores, though the source had a part in the calibration of their run.
+  File names (no pixels) may still stand in the results of trials.
 
 LanceDB deletes by marking, and keeps old files for old versions. So each table is written anew
 without the rows, version by version, its tags move to the new positions (noted in the new run),
@@ -21,7 +22,6 @@ moves and removed once nothing is left, so a withdrawal killed anywhere ends whe
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,52 +30,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from tasks.domain.errors import ArchiveError, BadInput, UnknownVersion
+from tasks.domain.errors import ArchiveError
 from tasks.domain.tombstone import Tombstone
 from tasks.store.files import write_whole
 from tasks.store.history import JOURNAL, PoolHistory
-from tasks.store.lineages import decoded_lineage, knows_source, without_source
+from tasks.store.lineages import knows_source, without_source
 from tasks.store.rows import RunRow
 from tasks.store.seals import seal_of
 from tasks.store.tables import CHAMPION, TABLES, WRITE_BATCH
 from tasks.store.trials import Trials
 
 OWNER = {"pool": "source_id", "rejected": "source_id", "sources": "id"}
-SHORTEST_PREFIX = 8
 
 
 class Forgetting(PoolHistory):
     """A pool that sources can be withdrawn from."""
-
-    def source_id(self, text: str) -> str:
-        """The id of the one source that a text names: all of its id, or the first 8 digits or more.
-
-        Sources of lineages and sources already withdrawn count too.
-
-        Raises:
-            BadInput: it names several.
-            UnknownVersion: it names none.
-        """
-        version = self._existing(None)
-        runs = self._current_runs(version)
-        known = set(self._ids("sources", version)) | {g.source_id for g in self.tombstones()}
-        for row in runs:
-            if row["lineage"]:
-                found, _ = self._readable(partial(decoded_lineage, row["lineage"]))
-                known |= {one.id for one in found}
-        named = {one for one in known if one == text or (len(text) >= SHORTEST_PREFIX <= len(one)
-                 and one.startswith(text))}  # fmt: skip
-        if text in named or len(named) == 1:
-            return text if text in named else named.pop()
-        if named:
-            raise BadInput(
-                f"Expected one source, but {text} may be {', '.join(sorted(named)[:5])}; give more "
-                "of its id"
-            )
-        raise UnknownVersion(
-            f"Expected a source of {self.uri}, by its file, its sha256 or the first "
-            f"{SHORTEST_PREFIX} digits or more, but got {text!r}"
-        )
 
     def withdrawal(self, source_id: str, *, why: str = "", who: str = "") -> Tombstone:
         """What `forget` would withdraw; changes nothing."""
@@ -138,9 +107,6 @@ class Forgetting(PoolHistory):
         """Carry a withdrawal out, from wherever it was left."""
         self._roll_back()
         if grave.version not in self.versions():
-            for name in TABLES:
-                for tag in set(self._open(name).tags.list()) & set(grave.tags):
-                    self._open(name).tags.delete(tag)
             for name in OWNER:
                 self._rewrite(name, frozenset(grave.withdrawn[name]), {})
             self._rewrite("runs", frozenset(), self._without(grave))
@@ -209,11 +175,13 @@ class Forgetting(PoolHistory):
         )  # fmt: skip
 
     def _purge(self, name: str) -> None:
-        """Delete every file of a table that no tag holds.
+        """Delete every file of a table that neither a version nor the champion holds.
 
         Raises:
             ArchiveError: an old version stays.
         """
+        for tag in set(self._open(name).tags.list()) - {*self.versions(), CHAMPION}:
+            self._open(name).tags.delete(tag)
         dataset = self._open(name).to_lance()
         dataset.cleanup_old_versions(
             older_than=timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False
