@@ -87,16 +87,3 @@ class Trials(PoolTables):
         now = self._open(TRIALS).version if TRIALS in self._names() else 1
         if now != (due := rows[-1]["position"] if rows else 1):
             yield f"trials: written to after the last trial (LanceDB version {now}, {due} expected)"
-        yield from self._champion_problems()
-
-    def _champion_problems(self) -> Iterator[str]:
-        """A tag `champion` that does not stand where the last promotion set it."""
-        champion = self.champion()
-        for name in TABLES:
-            now = self._open(name).tags.list().get(CHAMPION, {}).get("version")
-            due = None if champion is None else self._tags(name).get(champion)
-            if now != due:
-                yield (
-                    f"{name}: the tag {CHAMPION} stands at LanceDB version {now}, but the last "
-                    f"promotion ({champion}) set it at {due}"
-                )

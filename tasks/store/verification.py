@@ -8,18 +8,21 @@ a manifest) of a version elsewhere, and compare.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from tasks.domain.tombstone import Tombstone
 from tasks.store.history import PoolHistory, readable_tombstones
 from tasks.store.seals import changed_kinds, manifest_of, seal_of, times_of
-from tasks.store.tables import SEALED, TABLES, version_number
+from tasks.store.tables import CHAMPION, SEALED, TABLES, version_number
 from tasks.store.trials import Trials
 
 Row = dict[str, Any]
+Positions = dict[str, dict[str, int]]
+POSITIONS = TypeAdapter(Positions)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Verifying(PoolHistory):
             UnknownVersion: there is no such version.
         """
         version = self._existing(version)
+        if lost := tuple(self._lost_tags(version)):
+            return Verification(False, version, "", 0, lost)
         history = self._current_runs(self.versions()[-1])
         graves = readable_tombstones(history)
         run = next((row for row in history if row["version"] == version), None)
@@ -78,18 +83,25 @@ class Verifying(PoolHistory):
         if (pending := self._journal()) is not None:
             yield f"the withdrawal of source {pending.source_id} has not ended; run it again"
 
+    def _lost_tags(self, version: str) -> Iterator[str]:
+        """Tags without which neither this version nor the history up to now can be read."""
+        for name in TABLES:
+            for tag in {version, self.versions()[-1]} - {*self._tags(name)}:
+                yield f"{name}: the tag {tag} is gone"
+
     def _tag_problems(self, version: str, history: Sequence[Row]) -> Iterator[str]:
-        """Tags of this version and those before it that stand where they were not set."""
+        """Tags of this version and those before it, and of the champion, that have moved."""
         expected = _positions(history)
-        found = {name: self._tags(name) for name in TABLES}
-        for one in (row["version"] for row in history):
-            for name, position in expected.get(one, {}).items():
-                now = found[name].get(one)
-                if now != position:
-                    where = "is gone" if now is None else f"stands at LanceDB version {now}"
-                    yield f"{name}: the tag {one} {where}, it was set at {position}"
-            if one == version:
-                return
+        champion = Trials(self.uri).champion()
+        upto = [row["version"] for row in history]
+        upto = upto[: upto.index(version) + 1] if version in upto else upto
+        for name in TABLES:
+            tags, champions = self._tags(name), self._open(name).tags.list().get(CHAMPION, {})
+            for one in upto:
+                yield from _moved(name, one, tags.get(one), expected.get(one, {}).get(name))
+            due = None if champion is None else expected.get(champion, {}).get(name)
+            if champion in upto or (champions and champion is None):
+                yield from _moved(name, CHAMPION, champions.get("version"), due)
 
     def _check_table(self, name: str, version: str, graves: Sequence[Tombstone]) -> "_TableCheck":
         """Read every row of a table once and hold it against its seal."""
@@ -148,13 +160,21 @@ def _chain_problems(
         yield "runs: a version stands here twice"
 
 
-def _positions(history: Sequence[Row]) -> dict[str, dict[str, int]]:
+def _moved(name: str, tag: str, now: int | None, due: int | None) -> Iterator[str]:
+    """A tag that does not stand where it was set."""
+    if now != due:
+        where = "is gone" if now is None else f"stands at LanceDB version {now}"
+        was = f"it was set at {due}" if due else "nobody is known to have set it"
+        yield f"{name}: the tag {tag} {where}, {was}"
+
+
+def _positions(history: Sequence[Row]) -> Positions:
     """The LanceDB position of each version's tag on each table, as the runs noted it last."""
-    found: dict[str, dict[str, int]] = {}
+    found: Positions = {}
     for row in history:
         try:
-            found |= json.loads(row["positions"])
-        except (TypeError, ValueError):
+            found |= POSITIONS.validate_json(row["positions"] or "")
+        except ValidationError:
             continue  # the run's seal tells of it
     return found
 
