@@ -17,7 +17,7 @@ from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
-from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
+from tasks.prepare import RunStart, forgotten_sources, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
 from tasks.segment import segment_batch
 from tasks.watch import watch_run
@@ -53,7 +53,10 @@ def _read_sources(params: GrowParams, context: RunContext) -> Grown:
     """Images in, sources with beads out; everything refused is kept with its reason."""
     files, refused = list_source_files(params.images)
     ingested = ingest_batch.map(
-        batches(files, params.batch_size), context=unmapped(context), params=unmapped(params.ingest)
+        batches(files, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.ingest),
+        forgotten=unmapped(forgotten_sources(params.pool)),
     ).result()
     grown = Grown.of_ingested(files, refused, ingested)
     segmented = segment_batch.map(

@@ -46,22 +46,22 @@ def structure_sources(
     `id`, `uri`, `name`, `role` (n,), `structure` (n, d): the pool's own sources, then those of the
     sets that painted it, then those of the trial's own set. An image may stand there twice.
     """
-    rows = Archive(selection.pool).sources(selection.version)
-    fine = np.zeros((len(rows), SIDE_PX**2), dtype=np.float32)
-    for index, row in enumerate(rows):
+    known: list[tuple[str, str, str, str]] = []
+    fine = [np.zeros((0, SIDE_PX**2), dtype=np.float32)]
+    for row in Archive(selection.pool).sources(selection.version):
         pixels = decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
-        fine[index] = fine_structure(display_rgb(pixels, display_range(pixels)))
+        fine.append(fine_structure(display_rgb(pixels, display_range(pixels)))[None])
+        known.append((row["id"], row["uri"], row["id"][:12], OF_POOL))
     trained = Archive(lineages.pool).lineages(lineages.version)
     models = open_model_set(context.models)
     if models.lineage is not None:
         trained.append((models.lineage.sources, models.structure()))
-    known = [(row["id"], row["uri"], row["id"][:12], OF_POOL) for row in rows]
     known += [(one.id, one.uri, one.name, TRAINED_SET) for part, _ in trained for one in part]
     columns = np.array(known, dtype=np.str_).reshape(-1, 4).T
     return ContentStore(context.store_uri).put_arrays(
         {
             **dict(zip(("id", "uri", "name", "role"), columns, strict=True)),
-            "structure": np.concatenate([fine, *(part for _, part in trained)]),
+            "structure": np.concatenate([*fine, *(part for _, part in trained)]),
         }
     )
 

@@ -97,6 +97,17 @@ def encoded_png(pixels: NDArray[np.generic]) -> bytes:
     return buffer.getvalue()
 
 
+def image_suffix(data: bytes) -> str:
+    """The suffix of an image file by its header, with its dot; `.bin` where it is none of ours."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return {"JPEG": ".jpg", "TIFF": ".tif"}.get(
+                image.format or "", f".{image.format}".lower()
+            )
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return ".bin"
+
+
 def decoded_png(data: bytes) -> Pixels:
     """The pixels of a PNG that poolstar wrote."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
