@@ -17,9 +17,9 @@ GROW = """
 import sys
 import numpy as np
 from tasks.store.archive import Archive
-from tasks.store.rows import PoolRow, RejectedRow, SourceRow
+from tasks.store.rows import PoolRow, RejectedRow
 sys.path.insert(0, sys.argv[2])
-from landed import columns, run_row
+from landed import columns, run_row, source_row
 
 def rows(kind, count, first, **more):
     rng = np.random.default_rng(first)
@@ -30,7 +30,8 @@ def rows(kind, count, first, **more):
             embedding=vector, embedding_image=vector, s_i=float(rng.random()), **more))
 
 ROWS, REJECTED, SOURCES, SIDE_BYTES = (int(one) for one in sys.argv[3:])
-sources = [SourceRow(id=f"{i:064x}", uri="/x.png", label="OK", bytes=bytes([i % 256]) * 5000)
+look = np.eye(512, dtype=np.float32)[0]
+sources = [source_row(f"{i:064x}", bytes=bytes([i % 256]) * 5000, embedding=look)
            for i in range(SOURCES)]
 archive = Archive(sys.argv[1])
 for run, first in (("r1", 0), ("r2", ROWS // 2)):
