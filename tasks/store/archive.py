@@ -21,7 +21,7 @@ from tasks.store.landing import Landing
 from tasks.store.lineages import decoded_lineage
 from tasks.store.lookups import Lookups
 from tasks.store.seals import manifest_of
-from tasks.store.tables import SEALED
+from tasks.store.tables import SEALED, among
 from tasks.store.verification import Verifying
 
 HEAVY = frozenset({"image", "mask", "bead_mask", "embedding", "embedding_image", "models"})
@@ -76,7 +76,7 @@ class Archive(Landing, Verifying, Forgetting, Lookups):
         order = ranks.sort_by([("s_i", "descending"), ("id", "ascending")])["id"].to_pylist()
         if limit is not None and limit < len(order):
             order = order[:limit]
-            where = pc.field("id").isin(order)
+            where = among("id", order)
         rows = {
             row["id"]: row for row in self._read("pool", version, names, where=where).to_pylist()
         }
@@ -101,7 +101,7 @@ class Archive(Landing, Verifying, Forgetting, Lookups):
         version = self._existing(version)
         heavy = {"embedding", "embedding_image", "models"}
         names = [name for name in self._schema(table, version).names if name not in heavy]
-        found = self._read(table, version, names, where=pc.field("id").isin(list(ids)))
+        found = self._read(table, version, names, where=among("id", ids))
         rows = {row["id"]: row for row in found.to_pylist()}
         if missing := [i for i in ids if i not in rows]:
             raise UnknownVersion(f"Expected {missing[:3]} in {table} of {self.uri} {version}")

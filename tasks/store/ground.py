@@ -18,7 +18,7 @@ from tasks.domain.funnel import Funnel
 from tasks.domain.pose import region_pose
 from tasks.store.images import decoded_mask
 from tasks.store.rows import sources_schema
-from tasks.store.tables import WRITE_BATCH, PoolTables
+from tasks.store.tables import WRITE_BATCH, PoolTables, among
 
 SAMPLE = 5000
 
@@ -96,7 +96,7 @@ class Ground(PoolTables):
         return dict(zip(table["id"].to_pylist(), table["generation"].to_pylist(), strict=True))
 
     def _of(self, version: str, ids: list[str], columns: list[str]) -> pa.Table:
-        table = self._read("pool", version, columns, where=pc.field("id").isin(ids))
+        table = self._read("pool", version, columns, where=among("id", ids))
         return table.sort_by("id")
 
     def _poses(self, version: str, ids: list[str]) -> dict[str, tuple[float, float]]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from tasks.domain.errors import BadInput, UnknownVersion
 from tasks.store.history import PoolHistory
 from tasks.store.lineages import decoded_lineage
+from tasks.store.tables import among
 
 SHORTEST_PREFIX = 8
 
@@ -112,7 +113,7 @@ class Lookups(PoolHistory):
         version = self._existing(None)
         runs = self._current_runs(version)
         mine = [run["run_id"] for run in runs if run["model_set_fingerprint"] == fingerprint]
-        where = pc.field("run_id").isin(mine)
+        where = among("run_id", mine)
         return sum(
             self._read(name, version, ["run_id"], where=where).num_rows
             for name in ("pool", "rejected")

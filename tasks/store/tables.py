@@ -1,7 +1,7 @@
 """The LanceDB tables of a pool: reading at a version, one writer at a time, errors said plainly."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,11 @@ TABLES = ("rejected", "sources", "seals", "runs", "pool")  # tagged in this orde
 CHAMPION = "champion"
 WRITE_BATCH = 64
 LOCK_TIMEOUT_S = 600.0
+
+
+def among(column: str, values: Iterable[str]) -> pc.Expression:
+    """Rows whose text is one of the values; typed, since Arrow takes an empty list for nulls."""
+    return pc.field(column).isin(pa.array(list(values), pa.string()))
 
 
 class PoolTables:

@@ -17,6 +17,7 @@ from tasks.domain.luminance import BoolMask
 from tasks.domain.records import SOUND
 from tasks.store.exports.selection import Selection
 from tasks.store.images import decoded_pixels, decoded_png, encoded_png
+from tasks.store.tables import among
 
 UNBOUNDED = 2**62
 TOLD = (
@@ -98,7 +99,7 @@ def _originals(selection: Selection, ids: Iterable[str]) -> dict[str, Pixels]:
     """The pixels of some sources, by id."""
     if not (wanted := sorted(ids)):
         return {}
-    batches = selection.batches("sources", ["id", "bytes"], pc.field("id").isin(wanted))
+    batches = selection.batches("sources", ["id", "bytes"], among("id", wanted))
     found = {row["id"]: _pixels(selection, row) for batch in batches for row in batch}
     if missing := [one for one in wanted if one not in found]:
         raise PoolBroken(
