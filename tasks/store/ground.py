@@ -4,6 +4,7 @@ Of a version at most `SAMPLE` images are read, the first by id: ids are hashes, 
 sample, and the same one each time. Placebos are no defects and are left out.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,12 +69,14 @@ class Ground(PoolTables):
         angles = np.array([poses[one][0] for one in table["id"].to_pylist()], dtype=np.float64)
         shares = np.array([poses[one][1] for one in table["id"].to_pylist()], dtype=np.float64)
         fresh = self._source_ids(version) - (self._source_ids(before) if before else set())
+        sources, asked = self._run_that_made(version)
         return Added(
             version=version,
             looks=_looks(table, angles, shares),
             generation=max((new[one] for one in ids), default=0),
             fresh=len(fresh),
-            sources=self._sources_of_run(version),
+            sources=sources,
+            asked=asked,
         )
 
     def pixels(self, table: str, version: str, block: int) -> Iterator[list[dict[str, Any]]]:
@@ -113,11 +116,12 @@ class Ground(PoolTables):
     def _source_ids(self, version: str) -> set[str]:
         return set(self._read("sources", version, ["id"])["id"].to_pylist())
 
-    def _sources_of_run(self, version: str) -> int:
-        """Real images that fed the run which made a version."""
+    def _run_that_made(self, version: str) -> tuple[int, frozenset[str]]:
+        """Real images that fed the run which made a version, and the kinds it was asked for."""
         where = pc.field("version") == version
-        (row,) = self._read("runs", version, ["funnel"], where=where).to_pylist()
-        return Funnel.model_validate_json(row["funnel"]).sources
+        (row,) = self._read("runs", version, ["funnel", "params"], where=where).to_pylist()
+        asked = frozenset(spec["kind"] for spec in json.loads(row["params"]).get("prompts", ()))
+        return Funnel.model_validate_json(row["funnel"]).sources, asked
 
 
 def _looks(table: pa.Table, angles: NDArray[np.float64], shares: NDArray[np.float64]) -> Looks:
