@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from flows import information_command
-from flows.terminal import AsJson, PoolUri, print_json, say
+from flows.terminal import AsJson, PoolUri, Version, print_json, say
 from tasks.domain.version_diff import Difference
 
 app = typer.Typer(
     help="Look into a pool, compare versions, withdraw a source.", no_args_is_help=True
 )
 information_command.register(app)
-Version = Annotated[str | None, typer.Option(help="Version; default: the latest.")]
 
 
 @app.command("ls")

@@ -46,7 +46,7 @@ def inpaint_batch(
 def _job(plan: PlannedEdit, store: ContentStore, native_px: int) -> PaintJob:
     """The window of a planned edit at the model's native resolution."""
     pixels = source_pixels(store, plan.source)
-    view = display_rgb(pixels, display_range(pixels))
+    view = display_rgb(pixels)
     window = crop(view, plan.window_xywh)
     region = crop(store.get_mask(plan.region), plan.window_xywh)
     return PaintJob(

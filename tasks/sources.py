@@ -3,20 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.images import Pixels, display_range, display_rgb
+from tasks.domain.images import Pixels, display_rgb
 from tasks.domain.records import Source
 from tasks.store.files import ContentStore
-from tasks.store.images import decoded_pixels
-
-UNBOUNDED = 2**62
+from tasks.store.images import archived_pixels
 
 
 def source_pixels(store: ContentStore, source: Source) -> Pixels:
     """The pixels as ingested; bounds were checked there."""
-    return decoded_pixels(store.get(source.image), max_pixels=UNBOUNDED, min_side_px=1)
+    return archived_pixels(store.get(source.image))
 
 
 def source_view(store: ContentStore, source: Source) -> NDArray[np.uint8]:
     """The (H, W, 3) uint8 view."""
     pixels = source_pixels(store, source)
-    return display_rgb(pixels, display_range(pixels))
+    return display_rgb(pixels)

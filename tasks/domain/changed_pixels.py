@@ -80,7 +80,7 @@ def changed_pixels(
     """
     require_same_grid(before, after, region, surface)
     levels = change_levels(before, after)
-    was = display_rgb(before, display_range(before))
+    was = display_rgb(before)
     sigma = max(grain_sigma(was[..., c].astype(np.float32), surface) for c in range(was.shape[2]))
     grain = _TIMES * math.sqrt(2.0) * max(sigma, _GRAIN_FLOOR)
     return _large_pieces((levels > max(floor, grain)) & region)

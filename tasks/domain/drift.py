@@ -89,7 +89,7 @@ class VersionDrift(Record):
         """What a person should look at, a sentence each."""
         said = [
             f"{self.version}: {one.measure} has drifted from {one.reference}: Jensen-Shannon "
-            f"divergence {one.bits.value:.2f} ({one.bits.low:.2f} to {one.bits.high:.2f})"
+            f"divergence {one.bits.text()}"
             for one in self.divergences
             if one.is_alarming
         ]

@@ -150,8 +150,6 @@ def _place(life: Life) -> str:
 
 
 def _edit(row: Mapping[str, Any]) -> str:
-    if row.get("seed") is None:
-        return f'edit      "{row["prompt"]}", made elsewhere by {row.get("maker") or "unknown"}'
     avoided = f', avoiding "{row["negative_prompt"]}"' if row["negative_prompt"] else ""
     return (
         f'edit      "{row["prompt"]}"{avoided}; seed {row["seed"]}, strength {row["strength"]}, '

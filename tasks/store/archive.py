@@ -21,7 +21,7 @@ from tasks.store.landing import Landing
 from tasks.store.lineages import decoded_lineage
 from tasks.store.lookups import Lookups
 from tasks.store.seals import manifest_of
-from tasks.store.tables import SEALED, among
+from tasks.store.tables import SEALED, among, vectors
 from tasks.store.verification import Verifying
 
 HEAVY = frozenset({"image", "mask", "bead_mask", "embedding", "embedding_image", "models"})
@@ -58,12 +58,7 @@ class Archive(Landing, Verifying, Forgetting, Lookups):
         if version is None:
             return np.zeros(0, dtype="<U32"), np.zeros((0, 0), dtype=np.float32)
         table = self._read("pool", version, ["id", "embedding"])
-        rows = table["embedding"].combine_chunks()
-        dim = rows.type.list_size
-        return (
-            np.array(table["id"].to_pylist(), dtype="<U32"),
-            np.asarray(rows.flatten().to_numpy(), dtype=np.float32).reshape(-1, dim),
-        )
+        return np.array(table["id"].to_pylist(), dtype="<U32"), vectors(table["embedding"])
 
     def list_rows(
         self, version: str | None = None, *, kind: str | None = None, limit: int | None = None

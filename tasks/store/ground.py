@@ -19,7 +19,7 @@ from tasks.domain.funnel import Funnel
 from tasks.domain.pose import region_pose
 from tasks.store.images import decoded_mask
 from tasks.store.rows import sources_schema
-from tasks.store.tables import WRITE_BATCH, PoolTables, among
+from tasks.store.tables import WRITE_BATCH, PoolTables, among, vectors
 
 SAMPLE = 5000
 
@@ -44,7 +44,7 @@ class Ground(PoolTables):
         where = pc.field("label") == "KO" if defects_only else None
         table = self._read("sources", version, columns, where=where).sort_by("id")
         return Looks(
-            _names(table["kind"]), _names(table["id"]), _rows(table["embedding"]),
+            _names(table["kind"]), _names(table["id"]), vectors(table["embedding"]),
             _floats(table["defect_angle_deg"]), _floats(table["defect_share"]),
         )  # fmt: skip
 
@@ -126,7 +126,11 @@ class Ground(PoolTables):
 
 def _looks(table: pa.Table, angles: NDArray[np.float64], shares: NDArray[np.float64]) -> Looks:
     return Looks(
-        _names(table["kind"]), _names(table["source_id"]), _rows(table["embedding"]), angles, shares
+        _names(table["kind"]),
+        _names(table["source_id"]),
+        vectors(table["embedding"]),
+        angles,
+        shares,
     )
 
 
@@ -137,9 +141,3 @@ def _names(column: Any) -> NDArray[np.str_]:
 def _floats(column: Any) -> NDArray[np.float64]:
     values = [np.nan if one is None else one for one in column.to_pylist()]
     return np.array(values, dtype=np.float64)
-
-
-def _rows(column: Any) -> NDArray[np.float32]:
-    whole = column.combine_chunks()
-    flat = np.asarray(whole.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-    return flat.reshape(-1, whole.type.list_size)

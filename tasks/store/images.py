@@ -13,8 +13,18 @@ from tasks.domain.images import Pixels
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 )
+UNBOUNDED = 2**62
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 GREY_16_MODES = frozenset({"I;16", "I;16B", "I;16L", "I"})
+
+
+def archived_pixels(data: bytes) -> Pixels:
+    """The pixels of an image that was bounded when it came in.
+
+    Raises:
+        ImageRefused: as `decoded_pixels`.
+    """
+    return decoded_pixels(data, max_pixels=UNBOUNDED, min_side_px=1)
 
 
 def decoded_pixels(data: bytes, *, max_pixels: int, min_side_px: int) -> Pixels:

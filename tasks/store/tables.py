@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import lancedb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from upath import UPath
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
@@ -26,6 +28,13 @@ LOCK_TIMEOUT_S = 600.0
 def among(column: str, values: Iterable[str]) -> pc.Expression:
     """Rows whose text is one of the values; typed, since Arrow takes an empty list for nulls."""
     return pc.field(column).isin(pa.array(list(values), pa.string()))
+
+
+def vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """(n, d) rows of a column of lists of one length."""
+    whole = column.combine_chunks()
+    flat = np.asarray(whole.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    return flat.reshape(-1, whole.type.list_size)
 
 
 class PoolTables:

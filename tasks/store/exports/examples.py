@@ -16,10 +16,9 @@ from tasks.domain.images import Pixels
 from tasks.domain.luminance import BoolMask
 from tasks.domain.records import SOUND
 from tasks.store.exports.selection import Selection
-from tasks.store.images import decoded_pixels, decoded_png, encoded_png
+from tasks.store.images import archived_pixels, decoded_png, encoded_png
 from tasks.store.tables import among
 
-UNBOUNDED = 2**62
 TOLD = (
     "generation", "prompt", "negative_prompt", "seed", "strength", "guidance_scale", "steps",
     "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "run_id",
@@ -112,7 +111,7 @@ def _originals(selection: Selection, ids: Iterable[str]) -> dict[str, Pixels]:
 def _pixels(selection: Selection, row: dict[str, Any]) -> Pixels:
     """A source's pixels."""
     try:
-        return decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
+        return archived_pixels(row["bytes"])
     except ImageRefused as exc:
         raise PoolBroken(
             f"Expected source {row['id']} of {selection.uri} to be an image, but: {exc}; restore "
