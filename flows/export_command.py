@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import AsJson, PoolUri, print_json, say
+from flows.terminal import AsJson, PoolUri, Version, print_json, say
 from tasks.domain.export_records import ExportFormat, ExportParams
 
 
@@ -17,7 +17,7 @@ def export(
     form: Annotated[ExportFormat, typer.Argument(metavar="FORMAT", help="Who is to read it.")],
     pool: PoolUri,
     out: Annotated[str, typer.Option(help="Folder to write: new, or an earlier export's.")],
-    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
+    version: Version = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind; repeat.")] = None,
     with_placebos: Annotated[
         bool, typer.Option("--with-placebos/--no-placebos", help="Placebos, as sound images.")
@@ -59,5 +59,5 @@ def export(
     for split, counts in result.by_split.items():
         say(f"  {split:<8} " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     if result.region_masks:
-        say(f"  {result.region_masks} masks are the region: no change stands out from the grain")
+        say(f"  {result.region_masks} masks are the region: no change stands out")
     say(f"{result.version}: {result.images} images, {result.files} files in {result.folder}")

@@ -5,12 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import AsJson, PoolUri, print_json
-from tasks.domain.bootstrap import Estimate
+from flows.terminal import AsJson, PoolUri, Version, print_json
 from tasks.domain.information import Information, InformationParams
 from tasks.domain.parameters import LoopParams
-
-Version = Annotated[str | None, typer.Option(help="Version; default: the latest.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +59,7 @@ def pool_drift(
             for each in one.divergences:
                 mark = "ALARM" if each.is_alarming else ""
                 sys.stdout.write(
-                    f"  {each.measure:<12} {_bits(each.bits)} bits from {each.reference}, "
+                    f"  {each.measure:<12} {each.bits.text()} bits from {each.reference}, "
                     f"{each.rows} beside {each.reference_rows}  {mark}\n"
                 )
     raise typer.Exit(1 if alarms else 0)
@@ -76,8 +73,8 @@ def _information_lines(found: Information) -> list[str]:
         lines.append(f"  {kind:<16} {told}")
     for one in found.gains:
         lines.append(
-            f"  over {one.over}: H {_bits(one.real.bits)}, H_eff {_bits(one.enriched.bits)}, "
-            f"gain {_bits(one.gain)} bits; {one.real.correction:.3f} and "
+            f"  over {one.over}: H {one.real.bits.text()}, H_eff {one.enriched.bits.text()}, "
+            f"gain {one.gain.text()} bits; {one.real.correction:.3f} and "
             f"{one.enriched.correction:.3f} are Miller-Madow's"
         )
         if one.is_alarming:
@@ -90,7 +87,3 @@ def _information_lines(found: Information) -> list[str]:
         "windows' cosine distances to each other)"
     )
     return lines
-
-
-def _bits(one: Estimate) -> str:
-    return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"

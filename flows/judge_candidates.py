@@ -17,7 +17,7 @@ from tasks.grown import Grown
 from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
-from tasks.prepare import prepare_run, snapshot_pool
+from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
 from tasks.report import publish_run
 from tasks.segment import segment_batch
 from tasks.store.pairs import list_pairs
@@ -79,7 +79,10 @@ def _adopted(
 ) -> list[Sequence[Candidate | Refusal]]:
     """Pairs read, their sources' beads found, and their regions."""
     read = read_pairs.map(
-        batches(files, params.batch_size), context=unmapped(context), params=unmapped(params.ingest)
+        batches(files, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.ingest),
+        forgotten=unmapped(forgotten_sources(params.pool)),
     ).result()
     pairs = [one for part in read for one in part if isinstance(one, Pair)]
     refusals = [one for part in read for one in part if isinstance(one, Refusal)]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import AsJson, PoolUri, print_json, say
+from flows.terminal import AsJson, PoolUri, Version, print_json, say
 from tasks.domain.errors import BadInput
 from tasks.domain.reproduction import Reproduction
 
@@ -18,14 +18,17 @@ def register(app: typer.Typer) -> None:
 def pool_reproduce(
     pool: PoolUri,
     row_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Accepted or refused images.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="Images, accepted or refused, by 8 digits of the id or more."
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every accepted image.")] = False,
     sample: Annotated[int | None, typer.Option(help="So many, drawn at random.", min=1)] = None,
     rejected: Annotated[
         bool, typer.Option("--rejected", help="With --all or --sample: refused ones too.")
     ] = False,
-    version: Annotated[str | None, typer.Option(help="Version; default: the latest.")] = None,
+    version: Version = None,
     models: Annotated[
         str | None, typer.Option(help="Paint with this set; default: the one on record.")
     ] = None,
@@ -40,9 +43,12 @@ def pool_reproduce(
         raise BadInput("Expected either ids, or --all, or --sample N, but got none or several")
     if rejected and row_ids:
         raise BadInput("Expected --rejected with --all or --sample; ids find refused images too")
-    from tasks.reproduce import reproduce, sampled_ids
+    from tasks.reproduce import named_ids, reproduce, sampled_ids
 
-    ids = list(dict.fromkeys(row_ids or sampled_ids(pool, version, sample, rejected=rejected)))
+    if row_ids:
+        ids = named_ids(pool, version, row_ids)
+    else:
+        ids = sampled_ids(pool, version, sample, rejected=rejected)
     found = []
     for one in reproduce(pool, version, ids, models):
         found.append(one)
@@ -65,7 +71,7 @@ def _line(one: Reproduction) -> str:
         parts.append(f"{psnr}, largest difference {far.largest}, {far.differing_px} pixels")
         parts += [f"{far.outside_px} of them outside the region"] if far.outside_px else []
     parts += [one.note] if one.note else []
-    parts += [] if one.is_as_landed else ["ITS ROW IS NOT AS IT WAS LANDED"]
+    parts += [f"CHANGED SINCE IT LANDED: {', '.join(one.changed)}"] if one.changed else []
     return "; ".join(parts)
 
 
@@ -74,7 +80,7 @@ def _summarise(found: list[Reproduction], states: Counter[str]) -> None:
     painted = len(found) - states["foreign"]
     say(f"{states['equal']} of {painted} painted again, equal bit for bit")
     if states["foreign"]:
-        whole = sum(one.is_as_landed for one in found if one.state == "foreign")
+        whole = sum(not one.changed for one in found if one.state == "foreign")
         say(f"{states['foreign']} made elsewhere, cannot be painted again; {whole} as landed")
     for text, count in Counter(text for one in found for text in one.differences).most_common():
         say(f"  {text} ({count} images)")

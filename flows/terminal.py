@@ -15,6 +15,7 @@ from tasks.domain.errors import BadInput, PoolstarError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
+Version = Annotated[str | None, typer.Option(help="Version; default: the latest.")]
 Models = Annotated[str, typer.Option("--models", help="tiny, sd15, or a model set's folder.")]
 Surface = Annotated[
     Literal["bead", "whole"] | None,

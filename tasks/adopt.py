@@ -4,7 +4,7 @@ Nothing is composed: a candidate is judged as it came, what it changed outside i
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,11 +40,17 @@ from tasks.store.images import decoded_pixels
 
 @stage(version=1, run_name="read {pairs[0].name} +")
 def read_pairs(
-    pairs: Sequence[PairFile], context: RunContext, params: IngestParams
+    pairs: Sequence[PairFile],
+    context: RunContext,
+    params: IngestParams,
+    forgotten: Mapping[str, str] | None = None,
 ) -> list[Pair | Refusal]:
-    """Each pair decoded and kept by content, or refused with the reason."""
+    """Each pair decoded and kept by content, or refused with the reason.
+
+    `forgotten` gives the reason of sources that were withdrawn, by id: no byte of them is kept.
+    """
     store = ContentStore(context.store_uri)
-    return [_read(pair, store, params) for pair in pairs]
+    return [_read(pair, store, params, forgotten or {}) for pair in pairs]
 
 
 @stage(version=1, run_name="adopt {pairs[0].file.name} +")
@@ -61,7 +67,9 @@ def _refused(pair: PairFile, reason: str, stage: Stage = Stage.ADOPT) -> Refusal
     return Refusal(subject=pair.name, stage=stage, reason=reason)
 
 
-def _read(pair: PairFile, store: ContentStore, params: IngestParams) -> Pair | Refusal:
+def _read(
+    pair: PairFile, store: ContentStore, params: IngestParams, forgotten: Mapping[str, str]
+) -> Pair | Refusal:
     """Source and candidate of one pair, of one size and depth, or why not."""
     size_bytes, modified_ns = pair.stamps[0]
     source = ingested(
@@ -71,6 +79,7 @@ def _read(pair: PairFile, store: ContentStore, params: IngestParams) -> Pair | R
         ),
         store,
         params,
+        forgotten,
     )  # fmt: skip
     if isinstance(source, Refusal):
         return _refused(pair, f"source cannot be used: {source.reason}")

@@ -45,4 +45,5 @@ def tally_energy(
         joules={name: now[name] - began.joules[name] for name in now},
         watts=params.energy.watts,
         accepted=sum(one.verdict.accepted for one in settled.judgement.judged),
+        order=[one.stage for one in asked],
     )

@@ -1,7 +1,7 @@
 """Ingest: files of a folder become sources, or refusals with their reasons."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +36,27 @@ def _refusal(name: str, exc: Exception) -> Refusal:
 
 @stage(version=2, run_name="ingest {files[0].name} +")
 def ingest_batch(
-    files: Sequence[SourceFile], context: RunContext, params: IngestParams
+    files: Sequence[SourceFile],
+    context: RunContext,
+    params: IngestParams,
+    forgotten: Mapping[str, str] | None = None,
 ) -> list[Source | Refusal]:
-    """Each file decoded once and kept by content with its defect's mask, or refused with reason."""
+    """Each file decoded once and kept by content with its defect's mask, or refused with reason.
+
+    `forgotten` gives the reason of sources that were withdrawn, by id: no byte of them is kept.
+    """
     store = ContentStore(context.store_uri)
-    return [ingested(file, store, params) for file in files]
+    return [ingested(file, store, params, forgotten or {}) for file in files]
 
 
-def ingested(file: SourceFile, store: ContentStore, params: IngestParams) -> Source | Refusal:
+def ingested(
+    file: SourceFile, store: ContentStore, params: IngestParams, forgotten: Mapping[str, str]
+) -> Source | Refusal:
     """One file as a source or a refusal."""
     try:
         data = Path(file.path).read_bytes()
+        if (reason := forgotten.get(hashlib.sha256(data).hexdigest())) is not None:
+            raise ImageRefused(reason)
         pixels = decoded_pixels(data, max_pixels=params.max_pixels, min_side_px=params.min_side_px)
         defect = _defect(file, pixels.shape[0], pixels.shape[1], params)
     except (OSError, ImageRefused) as exc:

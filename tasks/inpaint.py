@@ -90,8 +90,7 @@ def _painting(plan: PlannedEdit) -> Painting:
 
 def _job(painting: Painting, store: ContentStore, native_px: int) -> PaintJob:
     """The window of an edit at the model's native resolution."""
-    pixels = image_pixels(store, painting.image)
-    view = display_rgb(pixels, display_range(pixels))
+    view = display_rgb(image_pixels(store, painting.image))
     window = crop(view, painting.window_xywh)
     region = crop(store.get_mask(painting.region), painting.window_xywh)
     return PaintJob(

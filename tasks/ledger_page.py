@@ -1,6 +1,5 @@
 """The ledger's part of a run's report: energy beside the article's line, information, drift."""
 
-from tasks.domain.bootstrap import Estimate
 from tasks.domain.energy import (
     ARTICLE_IMAGES,
     JOULES_A_WH,
@@ -49,9 +48,9 @@ def gain_rows(found: Information) -> list[dict[str, str]]:
     return [
         {
             "over": f"{one.over} ({one.enriched.categories})",
-            "real": _bits(one.real.bits),
-            "enriched": _bits(one.enriched.bits),
-            "gain": _bits(one.gain),
+            "real": one.real.bits.text(),
+            "enriched": one.enriched.bits.text(),
+            "gain": one.gain.text(),
             "corrections": f"{one.real.correction:.3f}, {one.enriched.correction:.3f}",
             "outside": "-" if one.outside_share is None else f"{one.outside_share:.0%}",
         }
@@ -82,7 +81,3 @@ def _kwh(wh_an_image: float) -> float:
 
 def _wh(joules: float) -> str:
     return f"{joules / JOULES_A_WH:.3f}"
-
-
-def _bits(one: Estimate) -> str:
-    return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"

@@ -66,7 +66,7 @@ def prepare_run(params: RunParams) -> RunContext:
         BadParameters: a folder, the surface's mask or a combination of parameters is wrong; or the
             model set learned from generated images, and that is not allowed.
         ModelSetError: the model set is not there.
-        ArchiveError: the pool is damaged, or was measured by another embedder.
+        ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
@@ -78,6 +78,7 @@ def prepare_run(params: RunParams) -> RunContext:
     models = open_model_set(params.models)
     if isinstance(params, GrowParams):
         _require_generation(models, params)
+    Archive(params.pool).require_settled()
     Archive(params.pool).require_model_set(models.embedder_fingerprint)
     return _context(params, models.fingerprint)
 
@@ -155,6 +156,11 @@ def given_surface(segment: SegmentParams, ingest: IngestParams) -> NDArray[np.bo
 def default_store(pool: str) -> str:
     """Where intermediate files lie when the user names no place: POOL.store."""
     return pool.rstrip("/") + ".store"
+
+
+def forgotten_sources(pool: str) -> dict[str, str]:
+    """Why each source that was withdrawn from a pool may not come back, by its id."""
+    return {grave.source_id: grave.reason for grave in Archive(pool).tombstones()}
 
 
 def snapshot_pool(

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.images import Pixels, display_range, display_rgb
+from tasks.domain.images import Pixels, display_rgb
 from tasks.domain.leakage import fine_structure
 from tasks.domain.recognition import Nearest, Recognised
 from tasks.domain.records import RunContext, Source
 from tasks.domain.trial_records import PoolSelection
-from tasks.sources import UNBOUNDED, source_pixels
+from tasks.sources import source_pixels
 from tasks.stage import stage
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.ground import Ground
-from tasks.store.images import decoded_pixels
+from tasks.store.images import archived_pixels
 
 MIN_SIMILARITY = 0.9
 BLOCK = 256
@@ -47,9 +47,13 @@ def recognise_sources(
 ) -> list[Recognised]:
     """Those of the sources that are a pool's own images, accepted or rejected."""
     store = ContentStore(context.store_uri)
-    pixels = [source_pixels(store, one) for one in sources]
-    exact = {_pixel_hash(one): i for i, one in enumerate(pixels)}
-    structure = np.stack([_structure(one) for one in pixels])
+    exact: dict[str, int] = {}
+    fine = []
+    for place, source in enumerate(sources):  # one image in memory at a time
+        pixels = source_pixels(store, source)
+        exact[_pixel_hash(pixels)] = place
+        fine.append(_structure(pixels))
+    structure = np.stack(fine)
     made, real = Nearest(structure), Nearest(structure)
     found: dict[int, Recognised] = {}
     rows: dict[str, Recognised] = {}
@@ -66,8 +70,8 @@ def recognise_sources(
                     row_source_id=row["source_id"], generation=row["generation"],
                 )  # fmt: skip
                 rows[f"{selection.pool} {row['id']}"] = told
-                if (place := exact.get(_pixel_hash(image))) is not None:
-                    found[place] = told
+                if (twin := exact.get(_pixel_hash(image))) is not None:
+                    found[twin] = told
     near = made.nearer_than(real, MIN_SIMILARITY)
     found = {row: rows[name] for row, name in near.items()} | found
     return [
@@ -81,14 +85,11 @@ def _blocks(
 ) -> Iterator[list[tuple[dict[str, str | int], Pixels]]]:
     """Rows with their pixels, so many in memory at a time."""
     for rows in Ground(selection.pool).pixels(selection.table, selection.version, BLOCK):
-        yield [
-            (row, decoded_pixels(row.pop("image"), max_pixels=UNBOUNDED, min_side_px=1))
-            for row in rows
-        ]
+        yield [(row, archived_pixels(row.pop("image"))) for row in rows]
 
 
 def _structure(pixels: Pixels) -> NDArray[np.float32]:
-    return fine_structure(display_rgb(pixels, display_range(pixels)))
+    return fine_structure(display_rgb(pixels))
 
 
 def _pixel_hash(pixels: Pixels) -> str:

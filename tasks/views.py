@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.images import display_range, display_rgb
+from tasks.domain.images import display_rgb
 from tasks.domain.leakage import OF_POOL, SIDE_PX, TRAINED_SET, fine_structure
 from tasks.domain.perturbation import SEVERITIES, perturbed
 from tasks.domain.planning import seed_for
@@ -19,11 +19,11 @@ from tasks.domain.records import Ref, RunContext, Source
 from tasks.domain.trial_records import NO_FOLD, Place, PoolSelection, ViewedImage
 from tasks.domain.view import WHOLE, cut_view, frame_of
 from tasks.models.model_set import open_model_set
-from tasks.sources import UNBOUNDED, source_view
+from tasks.sources import source_view
 from tasks.stage import stage
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
-from tasks.store.images import decoded_mask, decoded_pixels, decoded_png
+from tasks.store.images import archived_pixels, decoded_mask, decoded_png
 
 Arrays = dict[str, NDArray[Any]]
 SHOWN = 63  # of 255: a defect thinner than a pixel of the view is still one
@@ -46,22 +46,22 @@ def structure_sources(
     `id`, `uri`, `name`, `role` (n,), `structure` (n, d): the pool's own sources, then those of the
     sets that painted it, then those of the trial's own set. An image may stand there twice.
     """
-    rows = Archive(selection.pool).sources(selection.version)
-    fine = np.zeros((len(rows), SIDE_PX**2), dtype=np.float32)
-    for index, row in enumerate(rows):
-        pixels = decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
-        fine[index] = fine_structure(display_rgb(pixels, display_range(pixels)))
+    known: list[tuple[str, str, str, str]] = []
+    fine = [np.zeros((0, SIDE_PX**2), dtype=np.float32)]
+    for row in Archive(selection.pool).sources(selection.version):
+        pixels = archived_pixels(row["bytes"])
+        fine.append(fine_structure(display_rgb(pixels))[None])
+        known.append((row["id"], row["uri"], row["id"][:12], OF_POOL))
     trained = Archive(lineages.pool).lineages(lineages.version)
     models = open_model_set(context.models)
     if models.lineage is not None:
         trained.append((models.lineage.sources, models.structure()))
-    known = [(row["id"], row["uri"], row["id"][:12], OF_POOL) for row in rows]
     known += [(one.id, one.uri, one.name, TRAINED_SET) for part, _ in trained for one in part]
     columns = np.array(known, dtype=np.str_).reshape(-1, 4).T
     return ContentStore(context.store_uri).put_arrays(
         {
             **dict(zip(("id", "uri", "name", "role"), columns, strict=True)),
-            "structure": np.concatenate([fine, *(part for _, part in trained)]),
+            "structure": np.concatenate([*fine, *(part for _, part in trained)]),
         }
     )
 
@@ -112,7 +112,7 @@ def view_pool_batch(
     for row in rows:
         pixels, bead = decoded_png(row["image"]), decoded_mask(row["bead_mask"])
         frame = WHOLE if bead.all() else frame_of(bead)
-        views.append(cut_view(display_rgb(pixels, display_range(pixels)), frame, hw_px))
+        views.append(cut_view(display_rgb(pixels), frame, hw_px))
         region = decoded_mask(row["mask"]).astype(np.uint8) * 255
         defects.append(cut_view(region, frame, hw_px) > SHOWN)
     sources = [row["source_id"] for row in rows]

@@ -87,7 +87,7 @@ def drift_rows(versions: Sequence[VersionDrift]) -> list[dict[str, object]]:
             "version": one.version,
             "measure": each.measure,
             "reference": each.reference,
-            "bits": f"{each.bits.value:.3f} ({each.bits.low:.3f} to {each.bits.high:.3f})",
+            "bits": each.bits.text(3),
             "rows": f"{each.rows} beside {each.reference_rows}",
             "alarm": "alarm" if each.is_alarming else "",
         }

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from tasks.domain.export_records import ExportParams, ExportResult
 from tasks.store.archive import Archive
-from tasks.store.exports.examples import Example, read_examples
+from tasks.store.exports.examples import Example, measured_floor, read_examples
 from tasks.store.exports.export import export_pool
 from tasks.store.exports.selection import Selection
 from tasks.store.images import encoded_png
@@ -90,7 +90,8 @@ def exported(form: str, pool, out, **changes) -> ExportResult:
 def examples_of(form: str, pool, **changes) -> dict[str, Example]:
     """What the exports are written from, by file stem."""
     params = ExportParams(format=form, pool=str(pool), out="x", **changes)
-    return {one.stem: one for one in read_examples(Selection(params))}
+    chosen = Selection(params)
+    return {one.stem: one for one in read_examples(chosen, measured_floor(chosen))}
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,7 +4,12 @@ import numpy as np
 
 from tasks.domain.funnel import Funnel
 from tasks.store.archive import Archive
-from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow
+from tasks.store.rows import PoolRow, RejectedRow, RunRow, SourceRow, TrialRow
+
+TRIAL = TrialRow(
+    trial_id="a", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
+    reason="promoted", params="{}", result="{}", created_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
 
 BEAD, LONG = np.ones((80, 120), bool), np.zeros((80, 120), bool)
 LONG[40:44, 30:90] = True  # a region along the bead
@@ -49,13 +54,19 @@ def run_row(
     )  # fmt: skip
 
 
-def land(uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None):
+def land(
+    uri, run_id: str, accepted: list[str], rejected: list[str] = (), base=None, *,
+    source: str = "s1", source_bytes: bytes = b"source", run: RunRow | None = None, **changes,
+):  # fmt: skip
+    """A version whose rows are made from one source; `changes` are columns of all of them."""
+    changes |= {"source_id": source, "run_id": run_id}
     return Archive(str(uri)).land(
-        run_row(run_id, base),
-        pool=(PoolRow(**columns(one)) for one in accepted),
+        run or run_row(run_id, base),
+        pool=(PoolRow(**columns(one, **changes)) for one in accepted),
         rejected=(
-            RejectedRow(**columns(one), stage="useful", reasons=("no novelty",)) for one in rejected
+            RejectedRow(**columns(one, **changes), stage="useful", reasons=("no novelty",))
+            for one in rejected
         ),
-        sources=[source_row()],
+        sources=[source_row(id=source, uri=f"/{source}.png", bytes=source_bytes)],
         embedding_dim=8,
     )

@@ -175,9 +175,10 @@ def _learn(pipeline, samples: list[Sample], checkpoint: Path, drill: Drill, gene
 def figures(painted: Painted, real: list[WindowSample]) -> dict[str, dict]:
     """What a generation's output looks like.
 
-    pair: grey levels by which two seeds differ in the region (diversity). spread: of the window
-    embeddings of a kind, mean over kinds (diversity). divergence: bits between clusters of these
-    and of real defects. kid: distance to real defects (quality).
+    pair: grey levels by which two seeds differ in the region, and apart: the cosine distance of
+    their windows (diversity of the answers). spread: of the window embeddings of a kind, mean over
+    kinds (the sound windows' own variety is in it). divergence: bits between clusters of these and
+    of real defects. kid: distance to real defects (quality).
     """
     flat = painted.images.reshape(-1, *painted.images.shape[2:])
     models = open_model_set("tiny")
@@ -192,6 +193,7 @@ def figures(painted: Painted, real: list[WindowSample]) -> dict[str, dict]:
     distance = kid(known, made, groups, owners, np.array([one.kind for one in real]), kinds)
     return {
         "pair": pair_distance(painted).model_dump(),
+        "apart": mean_of(1 - (made[::2] * made[1::2]).sum(axis=1)).model_dump(),
         "spread": kind_spread(made, kinds, owners).model_dump(),
         "divergence": bits.model_dump(),
         "kid": Estimate(value=distance, low=distance, high=distance).model_dump(),
@@ -202,6 +204,11 @@ def pair_distance(painted: Painted) -> Estimate:
     """Mean |a - b| over the region, of the two seeds' answers; resampled over windows."""
     apart = np.abs(painted.images[:, 0].astype(float) - painted.images[:, 1]).mean(axis=-1)
     each = np.array([one[m].mean() for one, m in zip(apart, painted.regions, strict=True)])
+    return mean_of(each)
+
+
+def mean_of(each: np.ndarray) -> Estimate:
+    """The mean over windows, and its interval."""
     (times,) = cluster_draws(DRAWS, 0, np.arange(len(each)))
     return centred(float(each.mean()), times @ each / times.sum(axis=1))
 
@@ -219,7 +226,8 @@ def kind_spread(rows: np.ndarray, kinds: np.ndarray, owners: np.ndarray) -> Esti
 
 
 TITLES = {
-    "pair": "two seeds differ by, grey levels", "spread": "spread of a kind's embeddings",
+    "pair": "two seeds differ by, grey levels", "apart": "two seeds' cosine distance",
+    "spread": "spread of a kind's embeddings",
     "divergence": "divergence from real, bits", "kid": "KID to real defects",
 }  # fmt: skip
 COLOURS = {"off": LIMIT, "on": KEPT}
@@ -228,8 +236,10 @@ COLOURS = {"off": LIMIT, "on": KEPT}
 def write_chart(path: Path, found: dict[str, list[dict]]) -> None:
     """The figures over generations, both arms, 95 % intervals."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 2.7), layout="constrained")
-        for axes, (name, title) in zip(figure.subplots(1, 4), TITLES.items(), strict=True):
+        figure = Figure(figsize=(13, 2.7), layout="constrained")
+        for axes, (name, title) in zip(
+            figure.subplots(1, len(TITLES)), TITLES.items(), strict=True
+        ):
             for arm, rows in found.items():
                 values = np.array(
                     [[one[name][part] for part in ("value", "low", "high")] for one in rows]

@@ -113,14 +113,8 @@ def _memory(figures: AdaptationFigures, params: VerdictParams) -> Answer:
     sign = "<=" if is_fine else ">"
     if isnan(found.value):
         sign = "unknown, at most"
-    return (
-        False,
-        is_fine,
-        (
-            f"memory: share of copies of training windows {found.value:.3f} ({found.low:.3f} to "
-            f"{found.high:.3f}) {sign} {params.max_memorised:.3f}"
-        ),
-    )
+    text = f"{found.text(3)} {sign} {params.max_memorised:.3f}"
+    return False, is_fine, f"memory: share of copies of training windows {text}"
 
 
 def _text(change: Estimate, digits: int) -> str:

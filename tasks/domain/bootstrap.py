@@ -24,6 +24,11 @@ class Estimate(Record):
     low: float
     high: float
 
+    def text(self, digits: int = 2) -> str:
+        """The figure with its interval, as a person reads it."""
+        value, low, high = (f"{one:.{digits}f}" for one in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})"
+
 
 @dataclass(frozen=True)
 class Resample:

@@ -3,10 +3,10 @@
 JSD(P, Q) = H((P + Q) / 2) - (H(P) + H(Q)) / 2 in bits, in [0, 1]; 0 for equal distributions, 1 for
 disjoint ones (Lin, IEEE Trans. Inf. Theory 1991). Measured of kinds; of the orientation of long
 regions to the bead, in six bins of 30 degrees; of size, the region's share of the image, in
-octaves; of clusters of window embeddings. The plug-in of samples is too high: the bootstrap's own
-estimate of that bias is taken off, value' = 2 value - mean of draws (Efron & Tibshirani 1993,
-ch. 10). Whole sources are drawn with replacement. Where fewer than 8 real defects show a measure,
-the first version stands in, and the report says so.
+octaves; of clusters of window embeddings; beside real defects of the kinds that were asked for.
+The plug-in of samples is too high: the bootstrap's own estimate of that bias is taken off, value' =
+2 value - mean of draws (Efron & Tibshirani 1993, ch. 10). Whole sources are drawn with replacement.
+Where fewer than 8 real defects show a measure, the first version stands in, and the report says so.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,8 @@ class Looks:
 class Added:
     """What one version added: its images, their highest generation, and the run's real images.
 
-    `sources` fed its run, of which no version before knew `fresh`.
+    `sources` fed its run, of which no version before knew `fresh`. `asked` are the kinds it was
+    grown for; empty where that is not known.
     """
 
     version: str
@@ -54,6 +55,7 @@ class Added:
     generation: int
     fresh: int
     sources: int
+    asked: frozenset[str] = frozenset()
 
 
 class Divergence(Record):
@@ -87,7 +89,7 @@ class VersionDrift(Record):
         """What a person should look at, a sentence each."""
         said = [
             f"{self.version}: {one.measure} has drifted from {one.reference}: Jensen-Shannon "
-            f"divergence {one.bits.value:.2f} ({one.bits.low:.2f} to {one.bits.high:.2f})"
+            f"divergence {one.bits.text()}"
             for one in self.divergences
             if one.is_alarming
         ]
@@ -162,7 +164,7 @@ def drift(
                 fresh_share=fresh,
                 is_stale=i > 0 and fresh is not None and fresh < floor,
                 spread=spread(one.looks.embedding),
-                real_spread=spread(real.embedding),
+                real_spread=spread(real.embedding[_is_asked(real, one)]),
                 divergences=tuple(told for told in measured if told is not None),
             )
         )
@@ -190,6 +192,12 @@ def _categories(real: Looks, versions: Sequence[Added]) -> dict[str, list[Names]
     }
 
 
+def _is_asked(real: Looks, version: Added) -> NDArray[np.bool_]:
+    """(n,) whether each real image shows a kind that the version was grown for."""
+    asked = sorted(version.asked) or np.unique(real.kinds)
+    return np.isin(real.kinds, asked)
+
+
 def _binned(values: Floats) -> Names:
     return np.array([f"{value:.0f}" if np.isfinite(value) else "" for value in values], np.str_)
 
@@ -208,6 +216,8 @@ def _measured(
     known = [
         (part[part != ""], group[part != ""]) for part, group in zip(sides, groups, strict=True)
     ]
+    of_real = (sides[0] != "") & _is_asked(real, versions[place])
+    known[0] = sides[0][of_real], real.groups[of_real]
     here = place + 1
     reference = next((i for i in range(min(here, 2)) if len(known[i][0]) >= MIN_ROWS), None)
     if reference is None or len(known[here][0]) < MIN_ROWS:

@@ -85,6 +85,7 @@ def run_energy(
     joules: dict[str, float],
     watts: float,
     accepted: int,
+    order: Sequence[str] = (),
 ) -> RunEnergy:
     """The figures of a run.
 
@@ -95,13 +96,16 @@ def run_energy(
         joules: of every counter since then; empty without counters.
         watts: mean power assumed where nothing is measured.
         accepted: images.
+        order: of the stages; those not named follow as they come.
     """
     known = list(reused)
     total = sum(joules.values()) if joules else watts * seconds
     once = [cost for _, cost in known if cost is not None]
     spent = sum(cost.total_j(watts) for cost in computed)
     is_part_estimated = not joules or any(not cost.joules for cost in (*computed, *once))
-    stages = dict.fromkeys([cost.stage for cost in computed] + [name for name, _ in known])
+    stages = dict.fromkeys(
+        [*order, *(cost.stage for cost in computed), *(name for name, _ in known)]
+    )
     return RunEnergy(
         is_estimate=is_part_estimated,
         method=_method(joules, once, watts),

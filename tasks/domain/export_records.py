@@ -100,7 +100,10 @@ def provenance_types() -> dict[str, type]:
 
 
 class ExportResult(Record):
-    """What was written: images by split and kind, and how many masks are the region."""
+    """What was written: images by split and kind, and how many masks are the region.
+
+    `repaint_floor`: the grey levels that a defect must exceed, by the placebos; 0 without them.
+    """
 
     format: ExportFormat
     folder: str
@@ -108,6 +111,7 @@ class ExportResult(Record):
     manifest: str
     images: int
     by_split: dict[str, dict[str, int]]
+    repaint_floor: float
     region_masks: int
     files: int
     size_bytes: int

@@ -18,9 +18,11 @@ def display_range(pixels: Pixels) -> tuple[float, float]:
     return low, max(high, low + 1.0)
 
 
-def display_rgb(pixels: Pixels, value_range: tuple[float, float]) -> NDArray[np.uint8]:
-    """The 8-bit RGB view (H, W, 3) that models and measures see."""
-    low, high = value_range
+def display_rgb(
+    pixels: Pixels, value_range: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """The 8-bit RGB view (H, W, 3) that models and measures see; by default in its own range."""
+    low, high = display_range(pixels) if value_range is None else value_range
     if pixels.dtype == np.uint8:
         view = np.asarray(pixels, dtype=np.uint8)
     else:

@@ -34,14 +34,14 @@ class Reproduction(Record):
     """What came of one image: `equal`, `different`, or `foreign` (it cannot be painted again).
 
     `differences` name what is not as it was when the image was made; they may be there and the
-    image equal all the same. `is_as_landed` says whether the row's digest still holds.
+    image equal all the same. `changed` are the kinds of the row's columns that its seal denies.
     """
 
     id: str
     table: str
     kind: str
     state: str
-    is_as_landed: bool
+    changed: tuple[str, ...] = ()
     deviation: Deviation | None = None
     differences: tuple[str, ...] = ()
     note: str = ""
@@ -49,7 +49,7 @@ class Reproduction(Record):
     @property
     def holds(self) -> bool:
         """Whether nothing speaks against the image: painted again equal, or foreign and whole."""
-        return self.is_as_landed and self.state != "different"
+        return not self.changed and self.state != "different"
 
 
 def deviation_of(archived: Pixels, again: Pixels, region: BoolMask) -> Deviation | None:

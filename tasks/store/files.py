@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from tasks.domain.errors import PoolstarError
 from tasks.domain.images import Pixels
 from tasks.domain.records import Ref
 from tasks.store.images import decoded_mask, decoded_png, encoded_png
+
+# numpy parses array headers as Python, which CPython 3.11 cannot do in two threads at once.
+ONE_PARSER = threading.Lock()
 
 
 class ContentStore:
@@ -67,7 +71,8 @@ class ContentStore:
 
     def get_arrays(self, ref: Ref) -> dict[str, NDArray[Any]]:
         """The arrays of a ref."""
-        with np.load(io.BytesIO(self.get(ref)), allow_pickle=False) as arrays:
+        data = io.BytesIO(self.get(ref))
+        with ONE_PARSER, np.load(data, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
     def put_image(self, pixels: Pixels) -> Ref:

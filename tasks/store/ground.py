@@ -4,6 +4,7 @@ Of a version at most `SAMPLE` images are read, the first by id: ids are hashes, 
 sample, and the same one each time. Placebos are no defects and are left out.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from tasks.domain.lineage import guarded_generation
 from tasks.domain.pose import region_pose
 from tasks.store.images import decoded_mask
 from tasks.store.rows import sources_schema
-from tasks.store.tables import WRITE_BATCH, PoolTables
+from tasks.store.tables import WRITE_BATCH, PoolTables, among, vectors
 
 SAMPLE = 5000
 
@@ -44,7 +45,7 @@ class Ground(PoolTables):
         where = pc.field("label") == "KO" if defects_only else None
         table = self._read("sources", version, columns, where=where).sort_by("id")
         return Looks(
-            _names(table["kind"]), _names(table["id"]), _rows(table["embedding"]),
+            _names(table["kind"]), _names(table["id"]), vectors(table["embedding"]),
             _floats(table["defect_angle_deg"]), _floats(table["defect_share"]),
         )  # fmt: skip
 
@@ -69,12 +70,14 @@ class Ground(PoolTables):
         angles = np.array([poses[one][0] for one in table["id"].to_pylist()], dtype=np.float64)
         shares = np.array([poses[one][1] for one in table["id"].to_pylist()], dtype=np.float64)
         fresh = self._source_ids(version) - (self._source_ids(before) if before else set())
+        sources, asked = self._run_that_made(version)
         return Added(
             version=version,
             looks=_looks(table, angles, shares),
             generation=max((new[one] for one in ids), default=0),
             fresh=len(fresh),
-            sources=self._sources_of_run(version),
+            sources=sources,
+            asked=asked,
         )
 
     def pixels(self, table: str, version: str, block: int) -> Iterator[list[dict[str, Any]]]:
@@ -98,7 +101,7 @@ class Ground(PoolTables):
         return dict(zip(table["id"].to_pylist(), generations, strict=True))
 
     def _of(self, version: str, ids: list[str], columns: list[str]) -> pa.Table:
-        table = self._read("pool", version, columns, where=pc.field("id").isin(ids))
+        table = self._read("pool", version, columns, where=among("id", ids))
         return table.sort_by("id")
 
     def _poses(self, version: str, ids: list[str]) -> dict[str, tuple[float, float]]:
@@ -115,11 +118,12 @@ class Ground(PoolTables):
     def _source_ids(self, version: str) -> set[str]:
         return set(self._read("sources", version, ["id"])["id"].to_pylist())
 
-    def _sources_of_run(self, version: str) -> int:
-        """Real images that fed the run which made a version."""
+    def _run_that_made(self, version: str) -> tuple[int, frozenset[str]]:
+        """Real images that fed the run which made a version, and the kinds it was asked for."""
         where = pc.field("version") == version
-        (row,) = self._read("runs", version, ["funnel"], where=where).to_pylist()
-        return Funnel.model_validate_json(row["funnel"]).sources
+        (row,) = self._read("runs", version, ["funnel", "params"], where=where).to_pylist()
+        asked = frozenset(spec["kind"] for spec in json.loads(row["params"]).get("prompts", ()))
+        return Funnel.model_validate_json(row["funnel"]).sources, asked
 
 
 def _seen(row: dict[str, Any], bytes_of: str) -> dict[str, Any]:
@@ -132,7 +136,11 @@ def _seen(row: dict[str, Any], bytes_of: str) -> dict[str, Any]:
 
 def _looks(table: pa.Table, angles: NDArray[np.float64], shares: NDArray[np.float64]) -> Looks:
     return Looks(
-        _names(table["kind"]), _names(table["source_id"]), _rows(table["embedding"]), angles, shares
+        _names(table["kind"]),
+        _names(table["source_id"]),
+        vectors(table["embedding"]),
+        angles,
+        shares,
     )
 
 
@@ -143,9 +151,3 @@ def _names(column: Any) -> NDArray[np.str_]:
 def _floats(column: Any) -> NDArray[np.float64]:
     values = [np.nan if one is None else one for one in column.to_pylist()]
     return np.array(values, dtype=np.float64)
-
-
-def _rows(column: Any) -> NDArray[np.float32]:
-    whole = column.combine_chunks()
-    flat = np.asarray(whole.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-    return flat.reshape(-1, whole.type.list_size)

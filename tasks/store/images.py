@@ -13,8 +13,18 @@ from tasks.domain.images import Pixels
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 )
+UNBOUNDED = 2**62
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 GREY_16_MODES = frozenset({"I;16", "I;16B", "I;16L", "I"})
+
+
+def archived_pixels(data: bytes) -> Pixels:
+    """The pixels of an image that was bounded when it came in.
+
+    Raises:
+        ImageRefused: as `decoded_pixels`.
+    """
+    return decoded_pixels(data, max_pixels=UNBOUNDED, min_side_px=1)
 
 
 def decoded_pixels(data: bytes, *, max_pixels: int, min_side_px: int) -> Pixels:
@@ -95,6 +105,17 @@ def encoded_png(pixels: NDArray[np.generic]) -> bytes:
     array = np.asarray(pixels, dtype=np.uint8) * 255 if pixels.dtype == bool else pixels
     Image.fromarray(array).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
+
+
+def image_suffix(data: bytes) -> str:
+    """The suffix of an image file by its header, with its dot; `.bin` where it is none of ours."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return {"JPEG": ".jpg", "TIFF": ".tif"}.get(
+                image.format or "", f".{image.format}".lower()
+            )
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return ".bin"
 
 
 def decoded_png(data: bytes) -> Pixels:

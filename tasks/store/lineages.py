@@ -15,6 +15,7 @@ from tasks.domain.lineage import AdaptationSource
 from tasks.domain.records import Record
 
 PEAK = 127
+FORGOTTEN = "forgotten"
 
 
 class KeptLineage(Record):
@@ -54,3 +55,31 @@ def decoded_lineage(text: str) -> tuple[tuple[AdaptationSource, ...], NDArray[np
     rows = whole.reshape(len(kept.sources), SIDE_PX**2).astype(np.float32)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return kept.sources, np.asarray(rows / np.where(length > 0, length, 1), dtype=np.float32)
+
+
+def without_source(text: str, source_id: str) -> str:
+    """The lineage without what one source looked like and was called; its id stays, to be refused.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
+    kept = KeptLineage.model_validate_json(text)
+    raw = np.frombuffer(base64.b64decode(kept.structure, validate=True), dtype=np.int8)
+    rows = raw.reshape(len(kept.sources), SIDE_PX**2).copy()
+    rows[[one.id == source_id for one in kept.sources]] = 0
+    blank = {"name": FORGOTTEN, "uri": FORGOTTEN}
+    sources = tuple(
+        one.model_copy(update=blank) if one.id == source_id else one for one in kept.sources
+    )
+    text = base64.b64encode(rows.tobytes()).decode()
+    return KeptLineage(sources=sources, structure=text).model_dump_json()
+
+
+def knows_source(text: str, source_id: str) -> bool:
+    """Whether a lineage, or an empty text, still tells what a source looked like.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
+    sources = KeptLineage.model_validate_json(text).sources if text else ()
+    return any(one.id == source_id and one.uri != FORGOTTEN for one in sources)

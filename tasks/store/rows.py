@@ -1,8 +1,6 @@
-"""The rows of POOL★'s tables, their Arrow schemas, and the digest that seals each row."""
+"""The rows of POOL★'s tables, and their Arrow schemas."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -134,7 +132,7 @@ def pool_schema(dim: int, *, rejected: bool = False) -> pa.Schema:
     ]  # fmt: skip
     if rejected:
         columns += [("stage", pa.string()), ("reasons", pa.list_(pa.string()))]
-    return pa.schema([*columns, ("digest", pa.string())])
+    return pa.schema(columns)
 
 
 def sources_schema(dim: int) -> pa.Schema:
@@ -144,30 +142,30 @@ def sources_schema(dim: int) -> pa.Schema:
             ("id", pa.string()), ("uri", pa.string()), ("label", pa.string()),
             ("kind", pa.string()), ("bytes", pa.large_binary()),
             ("embedding", pa.list_(pa.float32(), dim)), ("defect_angle_deg", pa.float64()),
-            ("defect_share", pa.float64()), ("digest", pa.string()),
+            ("defect_share", pa.float64()),
         ]
     )  # fmt: skip
 
 
+SEALS_SCHEMA = pa.schema([("table_name", pa.string()), ("id", pa.string()), ("seal", pa.string())])
 RUNS_SCHEMA = pa.schema(
     [(one.name, pa.string()) for one in fields(RunRow)]
     + [("version", pa.string()), ("accepted", pa.int64()), ("rows", pa.int64())]
     + [(f"{name}_manifest", pa.string()) for name in ("pool", "rejected", "sources")]
-    + [("pool_times", pa.string())]
+    + [(name, pa.string()) for name in ("times", "positions", "tombstone", "previous", "seal")]
 )
-
-
 TRIALS_SCHEMA = pa.schema(
     [
         ("trial_id", pa.string()), ("version", pa.string()), ("dataset", pa.string()),
         ("recommended_share", pa.float64()), ("is_promoted", pa.bool_()), ("reason", pa.string()),
         ("params", pa.string()), ("result", pa.string()), ("created_at", pa.string()),
+        ("position", pa.int64()), ("others", pa.string()), ("seal", pa.string()),
     ]
 )  # fmt: skip
 
 
 def as_record(row: PoolRow | SourceRow) -> dict[str, Any]:
-    """The row as Arrow takes it, its digest included."""
+    """The row as Arrow takes it."""
     record: dict[str, Any] = {}
     for one in fields(row):
         value = getattr(row, one.name)
@@ -176,42 +174,26 @@ def as_record(row: PoolRow | SourceRow) -> dict[str, Any]:
         elif isinstance(value, tuple):
             value = list(value)
         record[one.name] = value
-    return record | {"digest": row_digest(record)}
+    return record
 
 
-def row_digest(record: Mapping[str, Any]) -> str:
-    """sha256 over (id, image hash, mask hash, metadata hash); the time of making stays out.
-
-    The metadata hash covers every other column: blobs by their own sha256, embeddings by their
-    float32 bytes, everything else as canonical JSON.
-    """
-    metadata = {
-        name: _canonical(value)
-        for name, value in record.items()
-        if name not in {"id", "image", "mask", "created_at", "digest"}
-    }
-    parts = [
-        record["id"],
-        *(hashlib.sha256(record.get(name) or b"").hexdigest() for name in ("image", "mask")),
-        hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest(),
+def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch as `as_record` gives them: embeddings as (d,) float32 arrays."""
+    columns = [
+        _vectors(column) if _is_vector(column.type) else column.to_pylist()
+        for column in batch.columns
     ]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    names = batch.schema.names
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _canonical(value: Any) -> Any:
-    """A JSON value that is equal exactly when the column is."""
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if isinstance(value, np.ndarray):
-        return hashlib.sha256(value.astype(np.float32).tobytes()).hexdigest()
-    if isinstance(value, list | tuple) and value and isinstance(value[0], float):
-        return _canonical(np.asarray(value, dtype=np.float32))
-    if isinstance(value, float):
-        return repr(value)
-    return list(value) if isinstance(value, tuple) else value
+def _is_vector(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind) and kind.value_type == pa.float32())
 
 
-def manifest_of(ids_and_digests: Mapping[str, str]) -> str:
-    """sha256 over the rows' digests, sorted by id: a version's manifest."""
-    lines = "".join(f"{key} {digest}\n" for key, digest in sorted(ids_and_digests.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def _vectors(column: pa.Array) -> list[NDArray[np.float32] | None]:
+    """(d,) float32 of each row, without passing through Python's floats where none is null."""
+    if column.null_count:
+        rows = column.to_pylist()
+        return [None if row is None else np.asarray(row, dtype=np.float32) for row in rows]
+    return list(column.flatten().to_numpy().reshape(len(column), -1))

@@ -1,26 +1,41 @@
 """The LanceDB tables of a pool: reading at a version, one writer at a time, errors said plainly."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lancedb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from upath import UPath
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
-from tasks.store.rows import RUNS_SCHEMA, PoolRow, manifest_of
+from tasks.store.rows import RUNS_SCHEMA, PoolRow, plain_rows
 
 T = TypeVar("T")
-TABLES = ("rejected", "sources", "runs", "pool")  # tagged in this order: pool's tag is the commit
+SEALED = ("pool", "rejected", "sources")
+TABLES = ("rejected", "sources", "seals", "runs", "pool")  # tagged in this order: pool's commits
 CHAMPION = "champion"
 WRITE_BATCH = 64
 LOCK_TIMEOUT_S = 600.0
+
+
+def among(column: str, values: Iterable[str]) -> pc.Expression:
+    """Rows whose text is one of the values; typed, since Arrow takes an empty list for nulls."""
+    return pc.field(column).isin(pa.array(list(values), pa.string()))
+
+
+def vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """(n, d) rows of a column of lists of one length."""
+    whole = column.combine_chunks()
+    flat = np.asarray(whole.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    return flat.reshape(-1, whole.type.list_size)
 
 
 class PoolTables:
@@ -84,8 +99,16 @@ class PoolTables:
     def _tags(self, name: str) -> dict[str, int]:
         """Version tags (v1, v2, ...) of a table in order, each with LanceDB's version number."""
         tags = self._readable(self._open(name).tags.list)
-        numbered = {k: v["version"] for k, v in tags.items() if k[0] == "v" and k[1:].isdigit()}
-        return dict(sorted(numbered.items(), key=lambda item: int(item[0][1:])))
+        numbered = {k: v["version"] for k, v in tags.items() if version_number(k)}
+        return dict(sorted(numbered.items(), key=lambda item: version_number(item[0])))
+
+    def _set_tag(self, name: str, tag: str, position: int) -> None:
+        """Put a tag of a table at a position of it."""
+        tags = self._open(name).tags
+        if tag in tags.list():
+            tags.update(tag, position)
+        else:
+            tags.create(tag, position)
 
     def _existing(self, version: str | None) -> str:
         """The version asked for, or the latest; raises when there is none."""
@@ -121,16 +144,17 @@ class PoolTables:
             lambda: iter(self._at(name, version).to_batches(batch_size=WRITE_BATCH))
         )
         while (batch := self._readable(lambda: next(batches, None))) is not None:
-            yield from batch.to_pylist()
+            yield from plain_rows(batch)
 
-    def _times(self, version: str | None) -> str:
-        """A digest of the rows' times of making."""
-        table = self._at("pool", version).to_table(columns=["id", "created_at"])
-        return manifest_of(dict(zip(*table.to_pydict().values(), strict=True)))
+    def _ids(self, name: str, version: str | None) -> list[str]:
+        """The ids of a table's rows in their order there, at a version or while writing."""
+        read = self._readable(lambda: self._at(name, version).to_table(columns=["id"]))
+        ids: list[str] = read["id"].to_pylist()
+        return ids
 
     def _runs(self, version: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._read("runs", version, None).to_pylist()
-        return rows
+        return sorted(rows, key=lambda row: version_number(row["version"]))
 
     def _current_runs(self, version: str) -> list[dict[str, Any]]:
         """Rows of `runs`, of a pool whose tables have every column.
@@ -166,3 +190,8 @@ class PoolTables:
                 f"Expected a readable pool at {self.uri}, but: {exc}; restore it from a copy, or "
                 "grow it again from its images"
             ) from exc
+
+
+def version_number(name: str | None) -> int:
+    """3 for v3; 0 for what names no version."""
+    return int(name[1:]) if name and name[0] == "v" and name[1:].isdecimal() else 0

@@ -1,12 +1,19 @@
-"""Trials of a pool: what each found, and which version is the champion."""
+"""Trials of a pool: what each found, and which version is the champion.
 
+A trial's seal covers the seals of all others that stood when it was recorded, and the LanceDB
+position that it made: the last one vouches for the whole table, which nobody else may write to.
+"""
+
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import lancedb
 import pyarrow as pa
 
+from tasks.domain.errors import ArchiveError
 from tasks.store.rows import TRIALS_SCHEMA, TrialRow
+from tasks.store.seals import chained, changed_kinds, seal_of
 from tasks.store.tables import CHAMPION, TABLES, PoolTables
 
 TRIALS = "trials"
@@ -25,11 +32,21 @@ class Trials(PoolTables):
         return promoted[-1] if promoted else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """The trials recorded for this pool, oldest first."""
+        """The trials recorded for this pool, oldest first.
+
+        Raises:
+            ArchiveError: an older poolstar wrote the table.
+        """
         if not self._exists() or TRIALS not in self._names():
             return []
-        rows = self._readable(lambda: self._open(TRIALS).to_lance().to_table().to_pylist())
-        return sorted(rows, key=lambda row: (row["created_at"], row["trial_id"]))
+        table = self._readable(lambda: self._at(TRIALS, None))
+        if missing := set(TRIALS_SCHEMA.names) - set(table.schema.names):
+            raise ArchiveError(
+                f"Expected trials that name {', '.join(sorted(missing))}, but those of {self.uri} "
+                "were written by an older poolstar; name another pool and grow it again"
+            )
+        rows = self._readable(lambda: table.to_table().to_pylist())
+        return sorted(rows, key=lambda row: (str(row["created_at"]), str(row["trial_id"])))
 
     def last(self, dataset: str) -> dict[str, Any] | None:
         """The latest trial of a dataset, or None."""
@@ -48,17 +65,25 @@ class Trials(PoolTables):
             if TRIALS not in self._names():
                 lancedb.connect(self.uri).create_table(TRIALS, schema=TRIALS_SCHEMA)
             table = self._open(TRIALS)
-            row = pa.Table.from_pylist([asdict(trial)], schema=table.schema)
+            others = [row["seal"] for row in self.rows() if row["trial_id"] != trial.trial_id]
+            row = asdict(trial) | {"position": table.version + 1, "others": chained(others)}
+            row["seal"] = seal_of(row)
             merge = table.merge_insert("trial_id").when_matched_update_all()
-            merge.when_not_matched_insert_all().execute(row)
+            merge.when_not_matched_insert_all().execute(
+                pa.Table.from_pylist([row], schema=table.schema)
+            )
             if trial.is_promoted:
                 for name in TABLES:
-                    self._tag(name, self._tags(name)[version])
+                    self._set_tag(name, CHAMPION, self._tags(name)[version])
 
-    def _tag(self, name: str, position: int) -> None:
-        """Put the tag `champion` of a table at a position of it."""
-        tags = self._open(name).tags
-        if CHAMPION in tags.list():
-            tags.update(CHAMPION, position)
-        else:
-            tags.create(CHAMPION, position)
+    def problems(self) -> Iterator[str]:
+        """Every trial, or tag of theirs, that is not as it was recorded."""
+        rows = sorted(self.rows(), key=lambda row: row["position"] or 0)
+        for row in rows:
+            if kinds := changed_kinds(seal_of(row), str(row["seal"])):
+                yield f"trials: row {row['trial_id']} is not as it was written ({', '.join(kinds)})"
+        if rows and rows[-1]["others"] != chained([str(row["seal"]) for row in rows[:-1]]):
+            yield "trials: a row is missing, or was added by another hand"
+        now = self._open(TRIALS).version if TRIALS in self._names() else 1
+        if now != (due := rows[-1]["position"] if rows else 1):
+            yield f"trials: written to after the last trial (LanceDB version {now}, {due} expected)"

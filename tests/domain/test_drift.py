@@ -115,6 +115,16 @@ def test_more_of_the_same_is_no_drift_and_each_planted_drift_is_found():
     assert "orientation has drifted from real" in " ".join(found[2].alarms())
 
 
+def test_kinds_that_nobody_asked_for_are_not_missed():
+    real, made = looks([*KINDS, *["burr"] * 40]), looks(KINDS, seed=1)
+    (whole,) = drift(real, [added("v1", made)], PARAMS)
+    (asked,) = drift(real, [added("v1", made, asked=frozenset({"crack", "pore"}))], PARAMS)
+    (lost,) = drift(
+        real, [added("v1", looks(["crack"] * 40), asked=frozenset({"crack", "burr"}))], PARAMS
+    )
+    assert [("kind" in alarming(one)) for one in (whole, asked, lost)] == [True, False, True]
+
+
 def test_where_real_masks_are_missing_the_first_version_stands_in():
     real = looks(KINDS, known=False)
     versions = [added("v1", looks(KINDS, seed=1)), added("v2", looks(KINDS, angle=60, seed=2))]

@@ -26,6 +26,9 @@ def test_without_counters_power_times_time_and_marked():
     assert "estimated: 70 W" in run.method
     assert run.joules == 7000
     assert {s.stage: s.joules for s in run.stages} == {"inpaint": 3500, "measure": 700}
+    ordered = run_energy([cost("b", 1)], [("a", None)], seconds=1, joules={}, watts=1, accepted=0,
+                         order=["a", "b"])  # fmt: skip
+    assert [one.stage for one in ordered.stages] == ["a", "b"]
     assert run.other_joules == 7000 - 4200
     assert run.wh_per_image == pytest.approx(7000 / 3600 / 10)
 

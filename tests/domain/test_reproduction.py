@@ -77,10 +77,10 @@ def test_differences_are_named_by_key_and_value():
 
 
 @pytest.mark.parametrize(
-    ("state", "is_as_landed", "holds"),
-    [("equal", True, True), ("equal", False, False), ("different", True, False),
-     ("foreign", True, True), ("foreign", False, False)],
+    ("state", "changed", "holds"),
+    [("equal", (), True), ("equal", ("time",), False), ("different", (), False),
+     ("foreign", (), True), ("foreign", ("pixels",), False)],
 )  # fmt: skip
-def test_an_image_holds_when_its_record_is_whole_and_makes_it(state, is_as_landed, holds):
-    one = Reproduction(id="a", table="pool", kind="crack", state=state, is_as_landed=is_as_landed)
+def test_an_image_holds_when_its_record_is_whole_and_makes_it(state, changed, holds):
+    one = Reproduction(id="a", table="pool", kind="crack", state=state, changed=changed)
     assert one.holds is holds

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from command_line import run
+from exported import land_pictures
 from landed import land
 from small_run import small_run
 
@@ -40,6 +41,9 @@ GROW = ["grow", "x", "--pool", "p"]
         ([*GROW, "--kind", "crack", "--prompt", "a", "--strength", "3"], "strength"),
         (["models", "check", "gpt"], "tiny, sd15 or a folder"),
         (["grwo"], "No such command"),
+        (["export", "coco", "--pool", "nowhere", "--out", "x"], "there is none"),
+        (["export", "voc", "--pool", "p", "--out", "x"], "not one of"),
+        (["export", "coco", "--pool", "p", "--out", "x", "--splits", "a=2"], "such as train=.8"),
         (["trial", "nowhere", "--pool", "p"], "neither"),
         (["trial", ".", "--pool", "p", "--arm", "filtered"], "Expected the arm `real`"),
         (["trial", ".", "--pool", "p", "--arm", "reel"], "arms"),
@@ -86,6 +90,18 @@ def test_a_pool_is_listed_shown_and_verified(monkeypatch, capsys, plant, tmp_pat
         monkeypatch, capsys, "pool", "ls", "--pool", params.pool, "--kind", "x' OR 1=1 --", "--json"
     )
     assert json.loads(out)["rows"] == []
+
+
+def test_a_pool_is_exported(monkeypatch, capsys, tmp_path):
+    pool, out = str(tmp_path / "pool"), str(tmp_path / "out")
+    land_pictures(pool, sources=4)
+    words = ["export", "yolo", "--pool", pool, "--out", out, "--splits", "none"]
+    status, text, err = run(monkeypatch, capsys, *words, "--kind", "crack", "--no-placebos")
+    assert (status, text, "v1: 4 images" in err) == (0, "", True)
+    _, text, _ = run(monkeypatch, capsys, *words, "--with-sources", "--json")
+    told = json.loads(text)
+    assert told["by_split"] == {"all": {"crack": 4, "pore/../x": 4, "sound": 6 + 10}}
+    assert told["files"] == sum(path.is_file() for path in (tmp_path / "out").rglob("*"))
 
 
 def record_trial(pool: str, params: str = "{}") -> None:

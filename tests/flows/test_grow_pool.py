@@ -16,6 +16,7 @@ from PIL import Image
 from small_run import KILLED_RUN, small_run
 
 from flows.grow_pool import grow_pool
+from tasks.domain.energy import RunEnergy
 from tasks.domain.errors import BadInput, BadParameters
 from tasks.domain.parameters import SegmentParams
 from tasks.store.archive import Archive
@@ -51,6 +52,22 @@ def test_a_run_lands_a_version_that_verifies_and_adds_up(grown):
     assert result.manifest in page
     assert "<script" not in page
     assert page.count("data:image/jpeg") >= result.accepted
+
+
+@pytest.mark.slow
+def test_the_run_keeps_what_it_used_stage_by_stage(grown):
+    params, result, seconds = grown
+    (row,) = Archive(params.pool)._runs("v1")
+    energy = RunEnergy.model_validate_json(row["energy"])
+    assert energy.joules == pytest.approx(result.joules, abs=0.1)
+    assert 0 < energy.seconds < seconds
+    stages = {one.stage: one for one in energy.stages}
+    assert {"ingest_batch", "segment_batch", "inpaint_batch", "measure_batch"} <= set(stages)
+    assert all(one.computed and not one.reused for one in stages.values())
+    charged = sum(one.joules for one in energy.stages)
+    assert 0.5 * energy.joules < charged <= energy.joules
+    assert charged + energy.other_joules == pytest.approx(energy.joules)
+    assert energy.accepted == result.accepted
 
 
 @pytest.mark.slow
@@ -97,6 +114,7 @@ def test_the_same_run_again_computes_nothing_and_changes_nothing(grown):
     assert len(states) >= 7
     assert set(states) == {"Cached"}
     assert seconds < 0.35 * first_seconds
+    assert again.joules < 0.35 * first.joules
 
 
 @pytest.mark.slow

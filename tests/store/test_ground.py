@@ -81,3 +81,16 @@ def test_pixels_come_in_blocks_and_an_unknown_version_is_named(pool):
     assert next(Ground(pool).pixels("sources", "v2", 9))[0]["image"] == b"source"
     with pytest.raises(UnknownVersion, match="v9"):
         Ground(pool).added("v9")
+
+
+def test_a_version_that_adds_no_defect_adds_nothing(tmp_path):
+    uri = str(tmp_path / "pool")
+    row = run_row("r1")
+    Archive(uri).land(
+        type(row)(**{**row.__dict__, "funnel": funnel(1)}),
+        pool=[PoolRow(**columns("p", **COLUMNS, is_placebo=True))], rejected=[],
+        sources=[source_row("s1")], embedding_dim=8,
+    )  # fmt: skip
+    added = Ground(uri).added("v1")
+    assert (len(added.looks.kinds), added.sources) == (0, 1)
+    assert Archive(uri).images("pool", "v1", []) == []

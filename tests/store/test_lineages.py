@@ -6,26 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed import run_row
+from learned import rows, sources
 
 from tasks.domain.errors import ArchiveError, PoolBroken, ShapeError
 from tasks.domain.leakage import SIDE_PX, fine_structure
-from tasks.domain.lineage import AdaptationSource
 from tasks.factory.render import SOUND, render_weld
 from tasks.factory.styles import DEMO_PLANT
 from tasks.store.archive import Archive
 from tasks.store.lineages import decoded_lineage, encoded_lineage
-
-
-def sources(count: int, mark: str = "s") -> list[AdaptationSource]:
-    return [
-        AdaptationSource(id=f"{mark}{i}", name=f"{mark}{i}.png", uri="/x", label="KO", kind="crack")
-        for i in range(count)
-    ]
-
-
-def rows(count: int, seed: int = 0) -> np.ndarray:
-    found = np.random.default_rng(seed).standard_normal((count, SIDE_PX**2)).astype(np.float32)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def land(uri, run_id: str, **row):
@@ -113,10 +101,10 @@ def test_a_pool_of_an_older_poolstar_is_named_as_such_and_stays_as_it_is(tmp_pat
         lambda: archive.require_model_set("e" * 32),
         archive.lineages,
         archive.manifests,
+        archive.verify,
         lambda: land(uri, "r2", lineage=encoded_lineage(sources(1), rows(1))),
     ):
         with pytest.raises(ArchiveError, match="older poolstar") as caught:
             use()
         assert not isinstance(caught.value, PoolBroken)
     assert archive.versions() == ["v1"]
-    assert archive.verify().ok

@@ -4,17 +4,12 @@ from dataclasses import replace
 
 import lancedb
 import pytest
-from landed import columns, land
+from landed import TRIAL, columns, land
 
 from tasks.domain.errors import UnknownVersion
 from tasks.store.archive import Archive
 from tasks.store.rows import TrialRow
 from tasks.store.trials import Trials
-
-ROW = TrialRow(
-    trial_id="a", version="v1", dataset="x", recommended_share=0.15, is_promoted=True,
-    reason="promoted", params="{}", result="{}", created_at="2026-01-01T00:00:00+00:00",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -29,9 +24,9 @@ def test_a_pool_without_trials_has_none_and_a_trial_is_kept_once(pool, tmp_path)
     assert Trials(str(tmp_path / "nowhere")).rows() == []
     assert Trials(str(tmp_path / "nowhere")).champion() is None
     ledger = Trials(pool)
-    ledger.record(replace(ROW, trial_id="b", created_at="2026-01-02T00:00:00+00:00"))
-    ledger.record(ROW)
-    ledger.record(replace(ROW, reason="again"))
+    ledger.record(replace(TRIAL, trial_id="b", created_at="2026-01-02T00:00:00+00:00"))
+    ledger.record(TRIAL)
+    ledger.record(replace(TRIAL, reason="again"))
     assert [(row["trial_id"], row["reason"]) for row in ledger.rows()] == [
         ("a", "again"), ("b", "promoted"),
     ]  # fmt: skip
@@ -39,7 +34,7 @@ def test_a_pool_without_trials_has_none_and_a_trial_is_kept_once(pool, tmp_path)
 
 def promoted(version: str, day: int) -> TrialRow:
     when = f"2026-01-{day:02d}T00:00:00+00:00"
-    return replace(ROW, trial_id=f"t{day}", version=version, created_at=when)
+    return replace(TRIAL, trial_id=f"t{day}", version=version, created_at=when)
 
 
 def test_the_champion_is_the_version_promoted_last_and_breaks_nothing(pool):
@@ -76,7 +71,7 @@ def test_the_champions_tag_follows_when_a_killed_writer_is_rolled_back(pool):
 
 
 def test_recording_a_trial_makes_no_version_and_no_lock_stays(pool):
-    Trials(pool).record(ROW)
+    Trials(pool).record(TRIAL)
     assert Archive(pool).versions() == ["v1", "v2"]
     assert Archive(pool).verify().ok
     land(pool, "r3", ["e"], base="v2")

@@ -1,5 +1,6 @@
 """Ingest on a folder of all that goes wrong: each file told apart, none lost, none changed."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -227,3 +228,22 @@ def test_a_mask_goes_before_boxes_and_a_sound_image_has_no_defect(folder, tmp_pa
     assert np.array_equal(store.get_mask(by_name["both"].defect), mask > 0)
     assert by_name["sound"].defect is None
     assert by_name["bare"].defect is None
+
+
+def test_a_forgotten_source_is_refused_under_any_name_and_no_byte_of_it_is_kept(folder, tmp_path):
+    Image.fromarray(GOOD).save(folder / "withdrawn.png")
+    Image.fromarray(GOOD[:, ::-1]).save(folder / "other.png")
+    data = (folder / "withdrawn.png").read_bytes()
+    context = RunContext(
+        store_uri=str(tmp_path / "store"), store_identity="x", models="tiny",
+        models_fingerprint="0" * 32,
+    )  # fmt: skip
+    files, _ = list_source_files(str(folder))
+    reason = "forgotten: withdrawn from the pool on 2026-11-25: contract ended"
+    forgotten = {hashlib.sha256(data).hexdigest(): reason}
+    other, withdrawn = ingest_batch.fn(files, context, IngestParams(), forgotten)
+    assert isinstance(other, Source)
+    assert (withdrawn.subject, withdrawn.reason) == ("withdrawn.png", reason)
+    kept = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert kept
+    assert all(path.read_bytes() != data for path in kept)

@@ -116,7 +116,7 @@ def test_every_row_comes_again_bit_for_bit(pool, painted):
     assert set(found) == {row["id"] for row in painted[0]} | {"f" * 32}
     own = [one for one in found.values() if one.id != "f" * 32]
     assert [one.table for one in own].count("rejected") == 2
-    assert {(one.state, one.differences, one.is_as_landed) for one in own} == {("equal", (), True)}
+    assert {(one.state, one.differences, one.changed) for one in own} == {("equal", (), ())}
     foreign = found["f" * 32]
     assert (foreign.state, foreign.holds) == ("foreign", True)
     assert "by Ada" in foreign.note
@@ -147,7 +147,9 @@ def test_a_tampered_record_is_seen(pool, painted, monkeypatch, capsys):
     assert [found[row["id"]].state for row in rows] == [
         "different", "different", "different", "equal", "different", "different",
     ]  # fmt: skip
-    assert [found[row["id"]].is_as_landed for row in rows] == [False] * 3 + [True] + [False] * 2
+    told = ("metadata",)
+    assert [found[row["id"]].changed for row in rows] == [told, told, ("mask",), (), told, told]
+    assert found["f" * 32].changed == ("pixels",)
     assert not found["f" * 32].holds
     reseeded = found[rows[0]["id"]].deviation
     assert 5 < reseeded.psnr_db < 45
@@ -161,7 +163,7 @@ def test_a_tampered_record_is_seen(pool, painted, monkeypatch, capsys):
     status, _, err = run(monkeypatch, capsys, "pool", "reproduce", rows[0]["id"], "--pool", pool)
     assert status == 1
     assert "PSNR" in err
-    assert "NOT AS IT WAS LANDED" in err
+    assert "CHANGED SINCE IT LANDED: metadata" in err
     assert "0 of 1 painted again" in err
 
 

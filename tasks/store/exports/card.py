@@ -77,18 +77,20 @@ NOTES: dict[ExportFormat, FormatNotes] = {
 }  # fmt: skip
 
 
-def dataset_card(selection: Selection, region_masks: int, deep: int) -> str:
+def dataset_card(selection: Selection, floor: float, region_masks: int, deep: int) -> str:
     """README.md of an export.
 
     Args:
         selection: what is exported.
+        floor: what repainting alone changes, grey levels; 0 where it is not known.
         region_masks: images whose mask is the region.
         deep: images of 16 bits.
     """
     notes = NOTES[selection.params.format]
     edits = selection.images - selection.real
     return _ENVIRONMENT.get_template("card.md.j2").render(
-        selection=selection, edits=edits, region_masks=region_masks, deep=deep, format=notes,
+        selection=selection, edits=edits, floor=floor, region_masks=region_masks, deep=deep,
+        format=notes,
         columns=[*selection.kinds, *([SOUND] if selection.has_sound else [])],
         configs=_configs(selection, notes), licence=licence_keys(selection.params.licence),
         models=[f"`{one[:12]}`" for one in sorted(set(selection.fingerprints.values()))],

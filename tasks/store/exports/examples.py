@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from tasks.domain.changed_pixels import MaskOrigin, defect_mask
+from tasks.domain.changed_pixels import MaskOrigin, change_levels, defect_mask, repaint_floor
 from tasks.domain.errors import ImageRefused, PoolBroken
 from tasks.domain.export_records import Provenance
 from tasks.domain.file_names import file_stem
@@ -16,9 +16,9 @@ from tasks.domain.images import Pixels
 from tasks.domain.luminance import BoolMask
 from tasks.domain.records import SOUND
 from tasks.store.exports.selection import Selection
-from tasks.store.images import decoded_mask, decoded_pixels, decoded_png, encoded_png
+from tasks.store.images import archived_pixels, decoded_png, encoded_png
+from tasks.store.tables import among
 
-UNBOUNDED = 2**62
 TOLD = (
     "generation", "prompt", "negative_prompt", "seed", "strength", "guidance_scale", "steps",
     "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "maker", "run_id",
@@ -59,8 +59,28 @@ class Example:
         return self.image[24] == 16
 
 
-def read_examples(selection: Selection) -> Iterator[Example]:
+def measured_floor(selection: Selection) -> float:
+    """What repainting alone changes in this version, grey levels, by its first placebos.
+
+    Raises:
+        PoolBroken: an image or its source cannot be read.
+    """
+    columns = ["id", "source_id", "image", "mask"]
+    rows = next(selection.batches("pool", columns, pc.field("is_placebo")), [])
+    originals = _originals(selection, {row["source_id"] for row in rows})
+    levels = []
+    for row in rows:
+        after, region = _decoded(selection, row, "image", "mask")
+        levels.append(change_levels(originals[row["source_id"]], after)[region > 0])
+    return repaint_floor(levels)
+
+
+def read_examples(selection: Selection, floor: float) -> Iterator[Example]:
     """Each image once: the pool's in its own order, then the real ones.
+
+    Args:
+        selection: which.
+        floor: what repainting alone changes, grey levels; a defect is what changed more.
 
     Raises:
         PoolBroken: an image or its source cannot be read.
@@ -68,7 +88,7 @@ def read_examples(selection: Selection) -> Iterator[Example]:
     for batch in selection.batches("pool", COLUMNS, selection.where):
         originals = _originals(selection, {row["source_id"] for row in batch})
         for row in batch:
-            yield _edited(selection, row, originals[row["source_id"]])
+            yield _edited(selection, row, originals[row["source_id"]], floor)
     if selection.params.with_sources:
         for batch in selection.batches("sources", ["id", "bytes"], pc.field("label") == "OK"):
             yield from (_real(selection, row) for row in batch)
@@ -76,8 +96,9 @@ def read_examples(selection: Selection) -> Iterator[Example]:
 
 def _originals(selection: Selection, ids: Iterable[str]) -> dict[str, Pixels]:
     """The pixels of some sources, by id."""
-    wanted = sorted(ids)
-    batches = selection.batches("sources", ["id", "bytes"], pc.field("id").isin(wanted))
+    if not (wanted := sorted(ids)):
+        return {}
+    batches = selection.batches("sources", ["id", "bytes"], among("id", wanted))
     found = {row["id"]: _pixels(selection, row) for batch in batches for row in batch}
     if missing := [one for one in wanted if one not in found]:
         raise PoolBroken(
@@ -90,7 +111,7 @@ def _originals(selection: Selection, ids: Iterable[str]) -> dict[str, Pixels]:
 def _pixels(selection: Selection, row: dict[str, Any]) -> Pixels:
     """A source's pixels."""
     try:
-        return decoded_pixels(row["bytes"], max_pixels=UNBOUNDED, min_side_px=1)
+        return archived_pixels(row["bytes"])
     except ImageRefused as exc:
         raise PoolBroken(
             f"Expected source {row['id']} of {selection.uri} to be an image, but: {exc}; restore "
@@ -98,19 +119,24 @@ def _pixels(selection: Selection, row: dict[str, Any]) -> Pixels:
         ) from exc
 
 
-def _edited(selection: Selection, row: dict[str, Any], before: Pixels) -> Example:
-    """A row of the pool with its defect's mask."""
+def _decoded(selection: Selection, row: dict[str, Any], *names: str) -> list[Pixels]:
+    """Some of a row's PNGs."""
     try:
-        after = decoded_png(row["image"])
-        region, bead = (decoded_mask(row[name]) for name in ("mask", "bead_mask"))
+        return [decoded_png(row[name]) for name in names]
     except (OSError, SyntaxError) as exc:
         raise PoolBroken(
             f"Expected a readable image {row['id']} in {selection.uri} {selection.version}, but: "
             f"{exc}; see `poolstar pool verify`"
         ) from exc
+
+
+def _edited(selection: Selection, row: dict[str, Any], before: Pixels, floor: float) -> Example:
+    """A row of the pool with its defect's mask."""
+    after, allowed, bead = _decoded(selection, row, "image", "mask", "bead_mask")
+    region: BoolMask = allowed > 0
     defect, origin = np.zeros_like(region), MaskOrigin.NONE
     if not row["is_placebo"]:
-        defect, origin = defect_mask(before, after, region, bead)
+        defect, origin = defect_mask(before, after, region, bead > 0, floor)
     group, split = selection.place_of(row["source_id"])
     provenance = Provenance(
         id=row["id"], source_id=row["source_id"], group=group, split=split,

@@ -9,7 +9,7 @@ from tasks.domain.export_records import ExportFormat, ExportParams, ExportResult
 from tasks.store.exports.card import dataset_card
 from tasks.store.exports.coco import write_coco
 from tasks.store.exports.croissant import croissant_json
-from tasks.store.exports.examples import Example, read_examples
+from tasks.store.exports.examples import Example, measured_floor, read_examples
 from tasks.store.exports.fiftyone import write_fiftyone
 from tasks.store.exports.folder import CROISSANT, SUMS, ExportFolder, new_folder
 from tasks.store.exports.imagefolder import write_imagefolder
@@ -49,15 +49,16 @@ def export_pool(params: ExportParams) -> ExportResult:
         PoolstarError: the folder cannot be written.
     """
     selection, tally = Selection(params), Tally()
+    floor = measured_floor(selection)
     about = {
         "format": params.format, "pool": selection.name, "version": selection.version,
         "manifest": selection.manifest, "images": selection.images, "classes": selection.folders,
     }  # fmt: skip
     with new_folder(params.out, params.pool, about) as folder:
         with folder.open(PROVENANCE) as file:
-            examples = _told(read_examples(selection), tally, file)
+            examples = _told(read_examples(selection, floor), tally, file)
             WRITERS[params.format](folder, selection, examples)
-        card = dataset_card(selection, tally.region_masks, tally.deep)
+        card = dataset_card(selection, floor, tally.region_masks, tally.deep)
         folder.write(CARD, card.encode())
         folder.write(SUMS, folder.sums())
         folder.write(CROISSANT, croissant_json(selection, folder).encode())
@@ -68,6 +69,7 @@ def export_pool(params: ExportParams) -> ExportResult:
             manifest=selection.manifest,
             images=tally.images,
             by_split=selection.counts,
+            repaint_floor=floor,
             region_masks=tally.region_masks,
             files=len(folder.files()),
             size_bytes=folder.size_bytes,

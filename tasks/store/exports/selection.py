@@ -12,7 +12,7 @@ from tasks.domain.export_records import ExportParams
 from tasks.domain.export_splits import group_named, one_class_splits, splits_of
 from tasks.domain.file_names import folder_names
 from tasks.domain.records import SOUND
-from tasks.store.tables import WRITE_BATCH, PoolTables
+from tasks.store.tables import WRITE_BATCH, PoolTables, among
 
 GOOD = "good"
 
@@ -51,7 +51,7 @@ class Selection(PoolTables):
     def where(self) -> pc.Expression:
         """The rows of table `pool` that are exported."""
         is_placebo, kinds = pc.field("is_placebo"), list(self.params.kinds)
-        defects = ~is_placebo & pc.field("kind").isin(kinds) if kinds else ~is_placebo
+        defects = ~is_placebo & among("kind", kinds) if kinds else ~is_placebo
         return defects | is_placebo if self.params.with_placebos else defects
 
     @property

@@ -127,7 +127,7 @@ def test_rows_are_read_as_they_are_written(pool, monkeypatch):
             yield batch
 
     monkeypatch.setattr(chosen, "batches", counted)
-    examples = read_examples(chosen)
+    examples = read_examples(chosen, 0.0)
     for written in range(1, 9):
         next(examples)
         assert written <= len(read) <= written + 3

@@ -163,6 +163,7 @@ def test_yolo_by_ultralytics(pool, truth, tmp_path, monkeypatch):
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.data.utils import check_det_dataset, polygon2mask
 
+    monkeypatch.setattr("ultralytics.data.utils.check_font", lambda font: None)  # a download
     exported("yolo", pool, tmp_path / "out")
     data = check_det_dataset(str(tmp_path / "out/data.yaml"), autodownload=False)
     seen = 0
@@ -267,6 +268,7 @@ def test_fiftyone_by_fiftyone(pool, truth, tmp_path):
             whole = defect.to_segmentation(frame_size=HW[::-1]).get_mask() > 0
             assert (defect.label, mask_iou(whole, one.defect)) == (one.provenance.kind, 1)
         assert mask_iou(sample.region.get_mask() > 0, one.region) == 1
+    found.delete()
 
 
 def test_fiftyone_by_its_documented_form(pool, truth, tmp_path):
@@ -298,6 +300,9 @@ def test_croissant_by_mlcroissant(pool, tmp_path, form):
     assert not found.metadata.ctx.issues.errors
     truth = examples_of(form, pool, with_sources=True)
     records = list(found.records("images"))
-    text = {name: value for name, value in records[0].items() if name.endswith("/id")}
+    told = {record["images/id"].decode(): record for record in records}
     assert len(records) == len(truth)
-    assert text["images/id"].decode() in {one.provenance.id for one in truth.values()}
+    assert set(told) == {one.provenance.id for one in truth.values()}
+    for one in truth.values():
+        assert told[one.provenance.id]["images/kind"].decode() == one.provenance.kind
+        assert told[one.provenance.id]["images/is_synthetic"] == one.provenance.is_synthetic
