@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prefect import flow, unmapped
 
-from flows.reading import read_sources
+from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
 from tasks.describe import describe_batch
 from tasks.domain.parameters import JudgeParams
@@ -19,7 +19,6 @@ from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
 from tasks.report import publish_run
-from tasks.segment import segment_batch
 from tasks.store.pairs import list_pairs
 from tasks.watch import watch_run
 
@@ -82,17 +81,12 @@ def _adopted(
         batches(files, params.batch_size),
         context=unmapped(context),
         params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
+        forgotten=unmapped(forgotten_sources([params.pool])),
     ).result()
     pairs = [one for part in read for one in part if isinstance(one, Pair)]
     refusals = [one for part in read for one in part if isinstance(one, Refusal)]
     sources = list({pair.source.id: pair.source for pair in pairs}.values())
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    beads = beads_of_pairs(pairs, sources, segmented)
+    beads = beads_of_pairs(pairs, sources, find_beads(sources, params, context))
     adopted = adopt_batch.map(
         batches(pairs, params.batch_size),
         batches(beads, params.batch_size),
