@@ -81,3 +81,9 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("prefect.flow_runs").addFilter(_is_unforeseen)
+
+
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth its traceback: errors of our own are said as messages."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], PoolstarError)
