@@ -12,7 +12,7 @@ from tasks.domain.planning import default_region
 from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
 from tasks.domain.rounds import batches
 from tasks.energy import begin_run, tally_energy
-from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates
+from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates, take_in
 from tasks.grown import Grown
 from tasks.judge import judge_run
 from tasks.land import land_run
@@ -39,7 +39,7 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     reference = grown.real_sources
     described = _described(reference, grown, files, params, context)
     adopted = _adopted(files, params, context)
-    new = grown.add_adopted([refused, *adopted], params.loop.allow_generation)
+    new = take_in(grown, [refused, *adopted], params.loop.allow_generation)
     require_candidates(grown)
     run = snapshot_pool(params, context, reference, grown.candidates)
     grown.measured.extend(_measured(grown.candidates, params, context))
