@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from flows import adapt_command, export_command, models_commands, pool_commands, trial_commands
+from flows import (
+    adapt_command,
+    deploy_command,
+    export_command,
+    models_commands,
+    pool_commands,
+    trial_commands,
+)
 from flows.terminal import (
     AsJson,
     Models,
@@ -43,6 +50,7 @@ app = typer.Typer(
 app.add_typer(pool_commands.app, name="pool")
 app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
+deploy_command.register(app)
 export_command.register(app)
 trial_commands.register(app)
 

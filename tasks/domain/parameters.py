@@ -228,13 +228,9 @@ class PromptSpec(Parameters):
         return self.prompt
 
 
-class GrowParams(Parameters):
-    """Everything `grow_pool` needs."""
+class Growth(Parameters):
+    """How a pool is grown, whatever the images."""
 
-    images: str = Field(
-        min_length=1,
-        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
-    )
     pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
     prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
@@ -273,6 +269,16 @@ class GrowParams(Parameters):
         if self.sound_prompt is None:
             raise BadParameters("Expected a prompt for placebos, but there is none yet")
         return self.sound_prompt
+
+
+class GrowParams(Growth):
+    """Everything `grow_pool` needs."""
+
+    images: str = Field(
+        min_length=1,
+        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
+        json_schema_extra={"position": 0},  # first in the Prefect form
+    )
 
 
 class FactoryParams(Parameters):
