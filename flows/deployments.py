@@ -115,7 +115,7 @@ def _own_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 def _deploy_all() -> None:
     """Prefect's own `prefect deploy --all`, on the installed prefect.yaml."""
     with as_file(definitions() / "prefect.yaml") as path:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
              "--prefect-file", str(path)],
             capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"},
