@@ -15,6 +15,13 @@ from prefect.client.schemas.actions import (
     WorkPoolCreate,
     WorkPoolUpdate,
 )
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
@@ -159,3 +166,18 @@ def _register_automation(client: SyncPrefectClient, wanted: AutomationCore) -> s
     for one in found:
         client.update_automation(one.id, wanted.model_copy(update={"enabled": one.enabled}))
     return wanted.name
+
+
+def runs_in(client: SyncPrefectClient, *states: str) -> list[FlowRun]:
+    """The runs of our deployments that are in one of these states, by name."""
+    filters = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(states))),
+        tags=FlowRunFilterTags(all_=[TAG]),
+    )
+    return client.read_flow_runs(flow_run_filter=filters)
+
+
+def missing_deployments(client: SyncPrefectClient) -> list[str]:
+    """What prefect.yaml names and the server does not have."""
+    names = {one["name"] for one in defined("prefect.yaml", "deployments")}
+    return sorted(names - {one.name for one in _own_deployments(client)})

@@ -1,0 +1,192 @@
+"""A Prefect server, its work pool, deployments and workers on this machine, until told to stop."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from flows.processes import Child, start, stop, stop_worker
+from flows.terminal import say
+from tasks.domain.errors import PoolstarError
+from tasks.domain.records import Record
+
+START_S = 180.0
+AGAIN_S = 20.0
+POLL_S = 0.5
+
+
+class LocalServer(Record):
+    """Where the server listens and keeps its database; `home` also holds the logs."""
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+    home: Path
+    database: str
+    limit: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The API's address as this machine's own processes reach it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{host}:{self.port}/api"
+
+    def environment(self) -> dict[str, str]:
+        """What server and workers are told: no analytics, this database, this API."""
+        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        return {
+            **os.environ,
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
+            "PREFECT_API_DATABASE_CONNECTION_URL": self.database,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            "PREFECT_UI_API_URL": "/api",
+            "DO_NOT_TRACK": "1",
+            **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
+        }
+
+
+class Stopped(Exception):
+    """Someone asked the server to stop."""
+
+
+def serve(server: LocalServer) -> None:
+    """Start everything, say where it is, and wait; a signal stops it, workers first.
+
+    Raises:
+        PoolstarError: a process could not be started, or died by itself.
+    """
+    children: list[Child] = []
+    with _signals_as_stop():
+        try:
+            children.append(_started_server(server))
+            os.environ.update(server.environment())
+            _register(server)
+            children.extend(_started_workers(server))
+            say(f"stop it with Ctrl-C; logs: {server.home}/*.log")
+            _watch(children)
+        except Stopped:
+            say("stopping: workers first, then the server")
+        finally:
+            _stop_all(children)
+
+
+@contextmanager
+def _signals_as_stop() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise Stopped, once; later ones are ignored while stopping."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop_now(number: int, frame: FrameType | None) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
+        raise Stopped
+
+    before = {one: signal.signal(one, stop_now) for one in numbers}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _started_server(server: LocalServer) -> Child:
+    """The server, answering."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", server.host]
+    command += ["--port", str(server.port), "--analytics-off"]
+    child = start("server", command, server.home, server.environment())
+    deadline = time.monotonic() + START_S
+    try:
+        while not _answers(server.url):
+            if not child.is_alive or time.monotonic() > deadline:
+                raise PoolstarError(
+                    f"Expected a Prefect server at {server.url}, but it "
+                    f"{'does not answer' if child.is_alive else 'ended'}; `poolstar up --check` "
+                    f"tells more, {child.log} all:\n{child.last_words()}"
+                )
+            time.sleep(POLL_S)
+    except BaseException:
+        stop(child)
+        raise
+    return child
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _register(server: LocalServer) -> None:
+    from flows.deployments import register_all
+
+    done = register_all(server.limit)
+    say(f"server       {server.url.removesuffix('/api')}")
+    say(f"work pool    {done.work_pool}, {done.limit} at once")
+    say(f"deployments  {', '.join(done.deployments)}")
+
+
+def _started_workers(server: LocalServer) -> list[Child]:
+    """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs."""
+    import torch
+
+    from flows.deployments import WORK_POOL
+
+    devices = torch.cuda.device_count()
+    workers = []
+    for index in range(max(1, devices)):
+        name = f"{socket.gethostname()}-{index}"
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
+        command += ["--type", "process", "--name", name]
+        env = server.environment()
+        if devices:
+            command += ["--limit", "1"]
+            env["CUDA_VISIBLE_DEVICES"] = str(index)
+        workers.append(start(f"worker-{index}", command, server.home, env))
+    return workers
+
+
+def _watch(children: list[Child]) -> None:
+    """Wait until a signal comes, or a process dies."""
+    while True:
+        for child in children:
+            if not child.is_alive:
+                raise PoolstarError(
+                    f"The {child.name} ended by itself ({child.process.returncode}); all of it "
+                    f"stops. {child.log} ends:\n{child.last_words()}"
+                )
+        time.sleep(POLL_S)
+
+
+def _stop_all(children: list[Child]) -> None:
+    """Workers and their runs, then the server once it has put those runs back in line."""
+    for child in children[1:]:
+        stop_worker(child)
+    if children and children[0].is_alive:
+        if len(children) > 1:
+            _await_rescheduling()
+        stop(children[0])
+
+
+def _await_rescheduling() -> None:
+    """Give the server time to put crashed runs back in line (automations.yaml); say what waits."""
+    from prefect.client.orchestration import get_client
+
+    from flows.deployments import runs_in
+
+    deadline = time.monotonic() + AGAIN_S
+    with get_client(sync_client=True) as client:
+        while (lost := runs_in(client, "Running", "Crashed")) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        waiting = runs_in(client, "AwaitingRetry")
+    for run in waiting:
+        say(f"waits for the next start, its work is kept: {run.name}")
+    for run in lost:
+        say(f"is {run.state_name}; `Retry` in the UI takes it up again: {run.name}")
