@@ -6,6 +6,7 @@ import sys
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from typing import Any
+from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -15,22 +16,19 @@ from prefect.client.schemas.actions import (
     WorkPoolCreate,
     WorkPoolUpdate,
 )
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateName,
-    FlowRunFilterTags,
-)
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.states import AwaitingRetry
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
 
 WORK_POOL = "gpu"
 TAG = "poolstar"
+ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED}
 
 
 class Registered(Record):
@@ -125,13 +123,19 @@ def _deploy_all() -> None:
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
              "--prefect-file", str(path)],
-            capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"},
+            capture_output=True, text=True, check=False, env=_environment(),
         )  # fmt: skip
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise PoolstarError(
             "Expected the server to take the deployments, but: " + "\n".join(lines[-12:])
         )
+
+
+def _environment() -> dict[str, str]:
+    """This process's settings for another one."""
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    return {**os.environ, **settings, "NO_COLOR": "1"}
 
 
 def _restore(client: SyncPrefectClient, before: list[DeploymentResponse]) -> None:
@@ -168,13 +172,19 @@ def _register_automation(client: SyncPrefectClient, wanted: AutomationCore) -> s
     return wanted.name
 
 
-def runs_in(client: SyncPrefectClient, *states: str) -> list[FlowRun]:
-    """The runs of our deployments that are in one of these states, by name."""
-    filters = FlowRunFilter(
-        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(states))),
-        tags=FlowRunFilterTags(all_=[TAG]),
-    )
-    return client.read_flow_runs(flow_run_filter=filters)
+def put_back(run_ids: set[str]) -> list[str]:
+    """Schedule runs again whose processes were stopped before they ended; returns their names."""
+    names = []
+    with get_client(sync_client=True) as client:
+        for run_id in sorted(run_ids):
+            run = client.read_flow_run(UUID(run_id))
+            if run.state is None or run.state.type in ENDED:
+                continue
+            client.set_flow_run_state(
+                run.id, AwaitingRetry(message="Its worker was stopped."), True
+            )
+            names.append(run.name)
+    return names
 
 
 def missing_deployments(client: SyncPrefectClient) -> list[str]:

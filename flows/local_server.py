@@ -12,13 +12,14 @@ from types import FrameType
 
 import httpx
 
-from flows.processes import Child, start, stop, stop_worker
+from flows.deployments import WORK_POOL, put_back, register_all
+from flows.processes import Child, flow_runs_of, start, stop
+from flows.server import speaking_to
 from flows.terminal import say
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
 
 START_S = 180.0
-AGAIN_S = 20.0
 POLL_S = 0.5
 
 
@@ -67,7 +68,6 @@ def serve(server: LocalServer) -> None:
     with _signals_as_stop():
         try:
             children.append(_started_server(server))
-            os.environ.update(server.environment())
             _register(server)
             children.extend(_started_workers(server))
             say(f"stop it with Ctrl-C; logs: {server.home}/*.log")
@@ -75,7 +75,7 @@ def serve(server: LocalServer) -> None:
         except Stopped:
             say("stopping: workers first, then the server")
         finally:
-            _stop_all(children)
+            _stop_all(server, children)
 
 
 @contextmanager
@@ -125,9 +125,8 @@ def _answers(url: str) -> bool:
 
 
 def _register(server: LocalServer) -> None:
-    from flows.deployments import register_all
-
-    done = register_all(server.limit)
+    with speaking_to(server.url):
+        done = register_all(server.limit)
     say(f"server       {server.url.removesuffix('/api')}")
     say(f"work pool    {done.work_pool}, {done.limit} at once")
     say(f"deployments  {', '.join(done.deployments)}")
@@ -136,8 +135,6 @@ def _register(server: LocalServer) -> None:
 def _started_workers(server: LocalServer) -> list[Child]:
     """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs."""
     import torch
-
-    from flows.deployments import WORK_POOL
 
     devices = torch.cuda.device_count()
     workers = []
@@ -165,28 +162,15 @@ def _watch(children: list[Child]) -> None:
         time.sleep(POLL_S)
 
 
-def _stop_all(children: list[Child]) -> None:
-    """Workers and their runs, then the server once it has put those runs back in line."""
-    for child in children[1:]:
-        stop_worker(child)
-    if children and children[0].is_alive:
-        if len(children) > 1:
-            _await_rescheduling()
-        stop(children[0])
-
-
-def _await_rescheduling() -> None:
-    """Give the server time to put crashed runs back in line (automations.yaml); say what waits."""
-    from prefect.client.orchestration import get_client
-
-    from flows.deployments import runs_in
-
-    deadline = time.monotonic() + AGAIN_S
-    with get_client(sync_client=True) as client:
-        while (lost := runs_in(client, "Running", "Crashed")) and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-        waiting = runs_in(client, "AwaitingRetry")
-    for run in waiting:
-        say(f"waits for the next start, its work is kept: {run.name}")
-    for run in lost:
-        say(f"is {run.state_name}; `Retry` in the UI takes it up again: {run.name}")
+def _stop_all(server: LocalServer, children: list[Child]) -> None:
+    """Workers and their runs first, then the server once those runs are back in line."""
+    workers = children[1:]
+    runs = {run for worker in workers for run in flow_runs_of(worker)}
+    for worker in workers:
+        stop(worker)
+    if runs and children[0].is_alive:
+        with speaking_to(server.url):
+            for name in put_back(runs):
+                say(f"waits for the next start, what it had computed is kept: {name}")
+    for child in children[:1]:
+        stop(child)

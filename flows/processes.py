@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-STOP_S = 30.0  # then it is killed
+STOP_S = 15.0  # then it is killed
 
 
 @dataclass(frozen=True)
@@ -41,42 +41,28 @@ def start(name: str, command: list[str], home: Path, env: dict[str, str]) -> Chi
 
 
 def stop(child: Child) -> None:
-    """Ask it to stop; after `STOP_S` kill it and all that it started."""
-    descendants = _descendants(child)
-    child.process.terminate()
-    _end(descendants, child)
-
-
-def stop_worker(child: Child) -> None:
-    """Stop a worker and the runs it had started: it takes no new ones and reports those crashed.
-
-    A worker that is asked to stop would wait for its runs to end, which may take all night.
-    """
-    child.process.terminate()
-    runs = _descendants(child)
-    for run in runs:
-        _signal(run, psutil.Process.terminate)
-    _end(runs, child)
-
-
-def _end(descendants: list[psutil.Process], child: Child) -> None:
-    """Wait for all of them, the descendants first; kill what stays."""
-    _, alive = psutil.wait_procs(descendants, timeout=STOP_S)
+    """Ask it and all that it started to stop; kill what has not after `STOP_S`."""
+    try:
+        parent = psutil.Process(child.process.pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for one in family:
+        _signal(one, psutil.Process.terminate)
+    _, alive = psutil.wait_procs(family, timeout=STOP_S)
     for one in alive:
         _signal(one, psutil.Process.kill)
-    try:
-        child.process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        child.process.kill()
-        child.process.wait()
+    psutil.wait_procs(alive, timeout=STOP_S)
 
 
-def _descendants(child: Child) -> list[psutil.Process]:
-    """All that it started and that still runs, deepest last; empty where it is gone."""
-    try:
-        return list(psutil.Process(child.process.pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def flow_runs_of(worker: Child) -> set[str]:
+    """Ids of the flow runs that a worker's processes are busy with."""
+    runs = set()
+    with suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(worker.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                runs.add(one.environ().get("PREFECT__FLOW_RUN_ID", ""))
+    return runs - {""}
 
 
 def _signal(process: psutil.Process, how: Callable[[psutil.Process], None]) -> None:

@@ -64,7 +64,7 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def quiet_prefect(*, needs_server: bool = True) -> None:
+def quiet_prefect() -> None:
     """The embedded default: Prefect's temporary server, no analytics, only warnings logged.
 
     Raises:
@@ -75,8 +75,7 @@ def quiet_prefect(*, needs_server: bool = True) -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    if needs_server:
-        from flows.server import configured_server, require_server
+    from flows.server import configured_server, require_server
 
-        if url := configured_server():
-            require_server(url)
+    if url := configured_server():
+        require_server(url)

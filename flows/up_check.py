@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from flows.local_server import LocalServer
-from flows.server import configured_server, require_server
+from flows.server import configured_server, require_server, speaking_to
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
 
@@ -55,7 +55,8 @@ def everything(server: LocalServer, models: list[str], needs_gpu: bool) -> Itera
     yield _gpu(needs_gpu)
     yield from (_model_set(name) for name in models)
     if is_up:
-        yield from _registered()
+        with speaking_to(server.url):
+            yield from _registered()
 
 
 def _is_prefect(url: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.deploy_command import Limit
-from flows.terminal import AsJson, print_json, quiet_prefect, say
+from flows.terminal import AsJson, print_json, say
 from tasks.domain.errors import BadInput
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start server, work pool, deployments and workers here; Ctrl-C stops them, runs wait."""
-    quiet_prefect(needs_server=False)
     from flows.local_server import LocalServer, serve
     from flows.up_check import before_start, everything
 
