@@ -28,7 +28,9 @@ def test_a_run_per_prompt_lands_a_version_and_shows_its_gallery(runs, grown):
 
 
 def test_a_relative_path_is_refused_before_any_work(runs):
-    run = runs.ended(runs.start("grow-pool", runs.grow("x", pool="pools/line3")))
+    asked = runs.grow("x")
+    asked["params"]["pool"] = "pools/line3"
+    run = runs.ended(runs.start("grow-pool", asked))
     assert run["state_type"] == "FAILED"
     assert "absolute" in run["state"]["message"]
     assert "pool 'pools/line3'" in run["state"]["message"]
