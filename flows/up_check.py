@@ -1,40 +1,20 @@
 """What may keep `poolstar up` from working: one finding a line, each with what to do."""
 
-import asyncio
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
+from flows.database_check import database, nearest
+from flows.findings import Finding, fine, wrong
 from flows.local_server import LocalServer
 from flows.server import configured_server, require_server, speaking_to
 from tasks.domain.errors import PoolstarError
-from tasks.domain.records import Record
 
 MIN_FREE_GB = 5.0
 CONNECT_S = 10.0
-
-
-class Finding(Record):
-    """One thing that was looked at."""
-
-    subject: str
-    is_wrong: bool
-    text: str
-
-
-def fine(subject: str, text: str) -> Finding:
-    """It is as it should be."""
-    return Finding(subject=subject, is_wrong=False, text=text)
-
-
-def wrong(subject: str, text: str) -> Finding:
-    """It is not; the text says what to do."""
-    return Finding(subject=subject, is_wrong=True, text=text)
 
 
 def before_start(server: LocalServer) -> Iterator[Finding]:
@@ -99,60 +79,9 @@ def _configured(server: LocalServer) -> Iterator[Finding]:
         yield fine("server", f"runs at {url}, as PREFECT_API_URL says")
 
 
-def database(address: str) -> Finding:
-    """Whether the database can be opened; nothing is created in it."""
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        return wrong("database", f"{address!r} is no database URL; {_FORMS}")
-    shown = url.render_as_string(hide_password=True)
-    if url.drivername == "sqlite+aiosqlite":
-        return _sqlite(url, shown)
-    if url.drivername != "postgresql+asyncpg":
-        return wrong("database", f"Prefect has no driver for {shown}; {_FORMS}")
-    try:
-        asyncio.run(_connect(url))
-    except _connection_errors() as exc:
-        said = str(exc) or type(exc).__name__
-        return wrong(
-            "database", f"{shown}: {said}; is it running, and are user, password and name right?"
-        )
-    return fine("database", f"{shown} lets us in")
-
-
-_FORMS = "write postgresql+asyncpg://USER:PASSWORD@HOST:5432/NAME or sqlite+aiosqlite:////DIR/FILE"
-
-
-def _connection_errors() -> tuple[type[Exception], ...]:
-    import asyncpg
-
-    return OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError
-
-
-async def _connect(url: URL) -> None:
-    import asyncpg
-
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain, timeout=CONNECT_S)
-    await connection.close()
-
-
-def _sqlite(url: URL, shown: str) -> Finding:
-    if not url.database:
-        return wrong("database", f"{shown} names no file: all would be lost at the end; {_FORMS}")
-    folder = Path(url.database).absolute().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
-    except OSError as exc:
-        return wrong("database", f"cannot write to {folder} ({exc.strerror}); --home names another")
-    return fine("database", f"{shown} (for many runs at once PostgreSQL is better)")
-
-
 def disk(home: Path) -> Finding:
     """Room for logs, database and results."""
-    there = next(one for one in (home.absolute(), *home.absolute().parents) if one.exists())
+    there = nearest(home)
     free_gb = shutil.disk_usage(there).free / 1e9
     if free_gb < MIN_FREE_GB:
         return wrong(

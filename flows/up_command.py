@@ -12,7 +12,7 @@ from flows.terminal import AsJson, print_json, say
 from tasks.domain.errors import BadInput
 
 if TYPE_CHECKING:
-    from flows.up_check import Finding
+    from flows.findings import Finding
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
