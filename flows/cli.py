@@ -12,12 +12,14 @@ import typer
 
 from flows import (
     adapt_command,
+    deploy_command,
     export_command,
     judge_command,
     models_commands,
     pool_commands,
     reproduce_command,
     trial_commands,
+    up_command,
 )
 from flows.terminal import (
     AsJson,
@@ -52,9 +54,11 @@ reproduce_command.register(pool_commands.app)
 app.add_typer(pool_commands.app, name="pool")
 app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
+deploy_command.register(app)
 export_command.register(app)
 judge_command.register(app)
 trial_commands.register(app)
+up_command.register(app)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from prefect import flow, unmapped
 
 from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
+from tasks.deployed import check_places
 from tasks.describe import describe_batch
 from tasks.domain.parameters import JudgeParams
 from tasks.domain.planning import default_region
@@ -30,6 +31,7 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     Args:
         params: the candidates, who made them, the real images, the pool, and how strictly.
     """
+    check_places(params)
     began = begin_run(params)
     files, refused = list_pairs(
         params.candidates, kind=params.kind, maker=params.maker, generation=params.generation

@@ -34,7 +34,7 @@ class Landed(Record):
     problems: tuple[str, ...]
 
 
-@task(task_run_name="land {start.run_id}")
+@task(task_run_name="land {start.run_id:.8}")
 def land_run(
     params: RunParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
 ) -> Landed:

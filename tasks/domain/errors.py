@@ -11,6 +11,7 @@ PoolstarError
 │   ├── PoolLocked          another run is writing
 │   ├── ModelSetMismatch    it was measured by another embedder
 │   └── UnknownVersion      no such version or row
+├── ServerUnreachable       no Prefect server answers where it should, or it lets nobody in
 └── TransientError          time may heal it; the only error a stage retries
 """
 
@@ -57,6 +58,10 @@ class ModelSetMismatch(ArchiveError):
 
 class UnknownVersion(ArchiveError):
     """The pool has no such version or row."""
+
+
+class ServerUnreachable(PoolstarError):
+    """No Prefect server answers at the configured address, or it refuses the credentials."""
 
 
 class TransientError(PoolstarError):

@@ -3,7 +3,7 @@
 Defaults are the article's where it gives one (section numbers in the descriptions).
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,10 +13,16 @@ from tasks.domain.records import SOUND, UNNAMED_KIND, RegionStrategy
 Share = Field(ge=0.0, le=1.0)
 
 
+def _number_fields(schema: dict[str, Any]) -> None:
+    """Tell the Prefect form the order of fields: PostgreSQL keeps JSON in an order of its own."""
+    for position, field in enumerate(schema.get("properties", {}).values()):
+        field.setdefault("position", position)
+
+
 class Parameters(BaseModel):
     """Base: immutable, and an unknown field is an error rather than a silent typo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
 
 
 class IngestParams(Parameters):
@@ -228,14 +234,13 @@ class PromptSpec(Parameters):
         return self.prompt
 
 
-class RunParams(Parameters):
-    """What every run needs that ends in a version: real images, a pool, models and gates."""
+class PoolParams(Parameters):
+    """What every run needs that ends in a version: a pool, models and gates."""
 
-    images: str = Field(
+    pool: str = Field(
         min_length=1,
-        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
+        description="The pool's folder or s3:// URI; deployed runs want absolute paths",
     )
-    pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
     run_seed: int = Field(0, ge=0, lt=2**63, description="Seed that all other seeds derive from")
     batch_size: int = Field(32, ge=1, le=256, description="Images a mapped task handles")
@@ -263,10 +268,12 @@ class RunParams(Parameters):
         return ()
 
 
-class GrowParams(RunParams):
-    """Everything `grow_pool` needs."""
+class Growth(PoolParams):
+    """How a pool is grown, whatever the images."""
 
-    prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
+    prompts: tuple[PromptSpec, ...] = Field(
+        min_length=1, description="The defects to grow", json_schema_extra={"position": -1}
+    )
     sound_prompt: str | None = Field(
         None, min_length=1, description="The placebos' prompt; default: the model set's own"
     )
@@ -288,6 +295,20 @@ class GrowParams(RunParams):
         if self.sound_prompt is None:
             raise BadParameters("Expected a prompt for placebos, but there is none yet")
         return self.sound_prompt
+
+
+class RunParams(PoolParams):
+    """A run on real images that ends in a version."""
+
+    images: str = Field(
+        min_length=1,
+        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
+        json_schema_extra={"position": -2},  # first in the Prefect form
+    )
+
+
+class GrowParams(Growth, RunParams):
+    """Everything `grow_pool` needs."""
 
 
 class JudgeParams(RunParams):
