@@ -18,7 +18,11 @@ from tasks.store.lineages import decoded_lineage, encoded_lineage
 
 def land(uri, run_id: str, **row):
     return Archive(str(uri)).land(
-        run_row(run_id, **row), pool=[], rejected=[], sources=[], embedding_dim=8
+        run_row(run_id, Archive(str(uri)).latest(), **row),
+        pool=[],
+        rejected=[],
+        sources=[],
+        embedding_dim=8,
     )
 
 
