@@ -9,9 +9,9 @@ from tasks.domain.energy import RunEnergy, run_energy
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import Record, RunContext
 from tasks.grown import Settled
-from tasks.meter import LEDGER, meter_for
+from tasks.meter import meter_for
 from tasks.models.device import resolve_device
-from tasks.store.costs import kept_cost
+from tasks.store.costs import asked_by, kept_cost
 
 
 class Began(Record):
@@ -37,7 +37,7 @@ def tally_energy(
 ) -> RunEnergy:
     """What the run has used so far: its stages' shares, and what its reused results once cost."""
     now_s, now = meter_for(resolve_device(context.device)).totals()
-    asked = LEDGER.close(began.flow_run)
+    asked = asked_by(context.store_uri, began.flow_run)
     return run_energy(
         [one.cost for one in asked if one.cost is not None],
         [(one.stage, kept_cost(context.store_uri, one.key)) for one in asked if one.cost is None],

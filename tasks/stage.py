@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
+from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
@@ -16,9 +18,9 @@ from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
 from tasks.domain.records import RunContext
-from tasks.meter import LEDGER, meter_for
+from tasks.meter import meter_for
 from tasks.models.device import resolve_device
-from tasks.store.costs import keep_cost
+from tasks.store.costs import Asked, keep_cost, note_asked, note_cost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,13 +48,14 @@ class ContentPolicy(CachePolicy):
     ) -> str:
         """The key, 64 hex digits; an input that is not JSON is a TypeError, not a silent miss.
 
-        Every run asks for its results here, computed or not: the ledger takes note.
+        Every run asks for its results here, computed or not: its store takes note.
         """
         material = {"stage": self.stage, "version": self.algorithm_version, "inputs": inputs}
         text = json.dumps(material, sort_keys=True, default=_as_json)
         key = hashlib.sha256(text.encode()).hexdigest()
-        run = task_ctx.task_run
-        LEDGER.ask(str(run.flow_run_id), str(run.id), self.stage, key)
+        if (context := _context_of(inputs.values())) is not None:
+            run, asked = task_ctx.task_run, Asked(stage=self.stage, key=key, at_s=time.time())
+            note_asked(context.store_uri, str(run.flow_run_id), str(run.id), asked)
         return key
 
 
@@ -69,6 +72,13 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
         return True
     error = state.result(raise_on_failure=False)
     return isinstance(error, TransientError)
+
+
+RETRIED: dict[str, Any] = {
+    "retries": len(BACKOFF_S),
+    "retry_delay_seconds": BACKOFF_S,
+    "retry_condition_fn": is_transient,
+}
 
 
 def metered(function: Callable[P, R]) -> Callable[P, R]:
@@ -90,7 +100,7 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
         finally:
             cost = meter.stop(running)
         task_run = task_context.task_run
-        key = LEDGER.pay(str(task_run.flow_run_id), str(task_run.id), cost)
+        key = note_cost(context.store_uri, str(task_run.flow_run_id), str(task_run.id), cost)
         if key is not None:
             keep_cost(context.store_uri, key, cost)
         return result
@@ -100,6 +110,17 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
 
 def _context_of(arguments: Iterable[Any]) -> RunContext | None:
     return next((one for one in arguments if isinstance(one, RunContext)), None)
+
+
+class Stage(Task[P, R]):
+    """A task that another process finds by its name; its code is never sent there."""
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
+        return _named, (self.fn.__module__, self.fn.__qualname__)
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
 def stage(
@@ -114,16 +135,15 @@ def stage(
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
+        return Stage(
+            metered(function),
             task_run_name=run_name,
             tags=list(tags),
             cache_policy=ContentPolicy(stage=function.__qualname__, algorithm_version=version),
             persist_result=True,
             result_serializer="json",
-            retries=len(BACKOFF_S),
-            retry_delay_seconds=BACKOFF_S,
-            retry_condition_fn=is_transient,
-        )(metered(function))
+            **RETRIED,
+        )
 
     return decorate
 

@@ -2,6 +2,7 @@
 
 import pytest
 from object_store import ObjectStore, set_environment
+from s3fs import S3FileSystem
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,7 @@ def _server():
 def s3(_server, monkeypatch) -> ObjectStore:
     """The store, this process's environment set to reach it."""
     set_environment(monkeypatch, _server)
+    S3FileSystem.clear_instance_cache()
     return _server
 
 
