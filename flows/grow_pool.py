@@ -20,11 +20,13 @@ from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
 from tasks.prepare import RunStart, forgotten_sources, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
+from tasks.runners import on_its_runner
 from tasks.segment import segment_batch
 from tasks.watch import watch_run
 
 
 @flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
+@on_its_runner
 def grow_pool(params: GrowParams) -> GrowResult:
     """Grow POOL★ by the prompted defects, from the real images of a folder.
 

@@ -3,6 +3,7 @@
 import time
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from tasks.domain.energy import RunEnergy, run_energy
@@ -31,7 +32,7 @@ def begin_run(params: GrowParams) -> Began:
     return Began(flow_run=run, time_s=time.time(), meter_s=seconds, joules=joules)
 
 
-@task(task_run_name="energy")
+@task(task_run_name="energy", cache_policy=NO_CACHE)
 def tally_energy(
     params: GrowParams, context: RunContext, began: Began, settled: Settled
 ) -> RunEnergy:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from tasks.domain.energy import RunEnergy
 from tasks.domain.errors import PoolMoved
@@ -35,7 +36,7 @@ class Landed(Record):
     problems: tuple[str, ...]
 
 
-@task(task_run_name="land {start.run_id}", **RETRIED)
+@task(task_run_name="land {start.run_id}", cache_policy=NO_CACHE, **RETRIED)
 def land_run(
     params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
 ) -> Landed | None:

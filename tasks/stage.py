@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,7 +13,6 @@ from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
@@ -21,6 +20,7 @@ from tasks.domain.records import RunContext
 from tasks.meter import meter_for
 from tasks.models.device import resolve_device
 from tasks.store.costs import Asked, keep_cost, note_asked, note_cost
+from tasks.store.files import ContentStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,6 +93,7 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
         context = _context_of((*args, *kwargs.values()))
         if task_context is None or context is None:
             return function(*args, **kwargs)
+        _require_store(context.store_uri, context.store_identity)
         meter = meter_for(resolve_device(context.device))
         running = meter.start(function.__qualname__)
         try:
@@ -106,6 +107,12 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return run
+
+
+@lru_cache(maxsize=8)
+def _require_store(uri: str, identity: str) -> None:
+    """Look once a process whether this machine has the run's store."""
+    ContentStore(uri).require_identity(identity)
 
 
 def _context_of(arguments: Iterable[Any]) -> RunContext | None:
@@ -146,8 +153,3 @@ def stage(
         )
 
     return decorate
-
-
-def threads(workers: int) -> TaskRunner[Any]:
-    """A runner of so many tasks at once on this machine; a subflow has its own."""
-    return ThreadPoolTaskRunner(max_workers=workers)

@@ -14,8 +14,9 @@ from tasks.store.files import ContentStore
 
 @pytest.fixture
 def context(tmp_path) -> RunContext:
+    identity = ContentStore(str(tmp_path)).identity
     return RunContext(
-        store_uri=str(tmp_path), store_identity="i", models="tiny", models_fingerprint="f",
+        store_uri=str(tmp_path), store_identity=identity, models="tiny", models_fingerprint="f",
         device="cpu",
     )  # fmt: skip
 
