@@ -10,7 +10,7 @@ from tasks.domain.energy import RunEnergy, run_energy
 from tasks.domain.parameters import GrowParams
 from tasks.domain.records import Record, RunContext
 from tasks.grown import Settled
-from tasks.meter import meter_for
+from tasks.meter import meter_for, whereabouts
 from tasks.models.device import resolve_device
 from tasks.store.costs import asked_by, kept_cost
 
@@ -47,4 +47,5 @@ def tally_energy(
         watts=params.energy.watts,
         accepted=sum(one.verdict.accepted for one in settled.judgement.judged),
         order=[one.stage for one in asked],
+        machine=str(whereabouts()["machine"]),
     )

@@ -5,6 +5,8 @@ sum is what was used and no more. It sees this process alone; the counters see t
 what else runs on it is counted too.
 """
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -96,3 +98,8 @@ class Meter:
 def meter_for(device: str) -> Meter:
     """This process's meter for work on `cpu` or `cuda`."""
     return Meter(open_counters(device))
+
+
+def whereabouts() -> dict[str, str | int | float]:
+    """Machine, process and time of day, as a cost is marked with."""
+    return {"machine": socket.gethostname(), "process": os.getpid(), "ended_s": time.time()}

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
 from tasks.domain.records import RunContext
-from tasks.meter import meter_for
+from tasks.meter import meter_for, whereabouts
 from tasks.models.device import resolve_device
 from tasks.store.costs import Asked, keep_cost, note_asked, note_cost
 from tasks.store.files import ContentStore
@@ -99,7 +99,7 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
         try:
             result = function(*args, **kwargs)
         finally:
-            cost = meter.stop(running)
+            cost = meter.stop(running).model_copy(update=whereabouts())
         task_run = task_context.task_run
         key = note_cost(context.store_uri, str(task_run.flow_run_id), str(task_run.id), cost)
         if key is not None:

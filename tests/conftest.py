@@ -1,23 +1,26 @@
-"""One object store for all tests of the store."""
+"""One object store for all tests that need one; started by the first."""
 
 import pytest
-from object_store import ObjectStore, set_environment
-from s3fs import S3FileSystem
 
 
 @pytest.fixture(scope="session")
-def _server():
+def object_store():
+    from object_store import ObjectStore
+
     store = ObjectStore()
     yield store
     store.close()
 
 
 @pytest.fixture
-def s3(_server, monkeypatch) -> ObjectStore:
+def s3(object_store, monkeypatch):
     """The store, this process's environment set to reach it."""
-    set_environment(monkeypatch, _server)
+    from object_store import set_environment
+    from s3fs import S3FileSystem
+
+    set_environment(monkeypatch, object_store)
     S3FileSystem.clear_instance_cache()
-    return _server
+    return object_store
 
 
 @pytest.fixture
