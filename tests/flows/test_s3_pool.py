@@ -75,7 +75,7 @@ def test_every_command_that_takes_a_pool_takes_one_on_s3(
         ["pool", "ls"], ["pool", "verify"], ["pool", "show", best["id"]],
         ["pool", "diff", "v1", "v2"], ["pool", "information"], ["pool", "drift"], ["trials"],
         ["export", "coco", "--out", str(tmp_path / "coco")],
-        ["pool", "forget", best["source_id"], "--why", "asked", "--yes"],
+        ["pool", "forget", best["source_id"], "--why", "asked"],
         ["pool", "verify"],
     ):  # fmt: skip
         status, out, err = run(monkeypatch, capsys, *words, "--pool", uri)
