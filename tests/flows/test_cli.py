@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and its exit status."""
 
 import json
+import math
 
 import pytest
 from command_line import run
@@ -9,7 +10,7 @@ from landed import land
 from small_run import small_run
 
 from flows.grow_pool import grow_pool
-from flows.terminal import surface_of
+from flows.terminal import print_json, surface_of
 from flows.trial_commands import _nights_trial
 from tasks.domain.parameters import SegmentParams
 from tasks.domain.trial_parameters import TrialParams
@@ -26,6 +27,14 @@ def test_models_are_listed_and_checked(monkeypatch, capsys):
     assert (status, "whole" in err) == (0, True)
 
 
+def test_json_says_null_where_a_figure_is_no_number(capsys):
+    print_json({"kid": math.nan, "range": (1.5, math.inf), "arms": [{"recall": -math.inf, "n": 3}]})
+    assert json.loads(capsys.readouterr().out) == {
+        "kid": None, "range": [1.5, None], "arms": [{"recall": None, "n": 3}],
+    }  # fmt: skip
+
+
+JUDGE = ["judge", "nowhere", "--pool", "p", "--reference", "."]
 GROW = ["grow", "x", "--pool", "p"]
 
 
@@ -55,6 +64,12 @@ GROW = ["grow", "x", "--pool", "p"]
         (["nightly", ".", "--pool", "p", "--surface", "bead", "--mask", "m"], "exactly with the"),
         (["trial", ".", "--pool", "p", "--kind", "crack"], "one --kind"),
         (["nightly", "nowhere", "--pool", "p"], "neither"),
+        (["pool", "reproduce", "--all", "--pool", "nowhere"], "there is none"),
+        (["pool", "reproduce", "--pool", "p"], "either ids, or --all, or --sample"),
+        (["pool", "reproduce", "x", "--all", "--pool", "p"], "either ids, or --all, or --sample"),
+        (["pool", "reproduce", "x", "--rejected", "--pool", "p"], "--rejected with --all"),
+        ([*JUDGE, "--generation", "-1"], "generation"),
+        (JUDGE, "neither"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_one_line(monkeypatch, capsys, tmp_path, words, said):
