@@ -5,9 +5,10 @@ Defaults are the article's where it gives one (section numbers in the descriptio
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.domain.errors import BadParameters
+from tasks.domain.places import without_credentials
 from tasks.domain.records import SOUND, UNNAMED_KIND, RegionStrategy
 
 Share = Field(ge=0.0, le=1.0)
@@ -17,6 +18,11 @@ class Parameters(BaseModel):
     """Base: immutable, and an unknown field is an error rather than a silent typo."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _holds_no_credentials(cls, value: object) -> object:
+        return without_credentials(value) if isinstance(value, str) else value
 
 
 class IngestParams(Parameters):

@@ -15,8 +15,8 @@ import pyarrow as pa
 from upath import UPath
 
 from tasks.domain.errors import BadInput, PoolstarError, StorageRefused, TransientError
+from tasks.domain.places import KEYS, without_credentials
 
-KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a temporary key, AWS_SESSION_TOKEN"
 DENIED = (
     "ExpiredToken", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId",
     "SignatureDoesNotMatch", "AccessDenied", "RequestTimeTooSkewed", "PermissionError",
@@ -44,15 +44,12 @@ def place(uri: str) -> UPath:
     """A file or folder by its path or URI, read and written as it stands now.
 
     Raises:
-        BadInput: the URI holds credentials, or the package for s3:// is missing.
+        StorageRefused: the URI holds credentials.
+        BadInput: the package for s3:// is missing.
     """
+    without_credentials(uri)
     if not uri.startswith("s3://"):
         return UPath(uri)
-    if "@" in uri[5:].split("/", maxsplit=1)[0]:
-        raise BadInput(
-            f"Expected s3://bucket/name, but the URI holds credentials; set {KEYS} in the "
-            "environment and leave them out of the URI, where logs would keep them"
-        )
     if importlib.util.find_spec("s3fs") is None:
         raise BadInput(f"Expected the package s3fs to reach {uri}; run: pip install 'poolstar[s3]'")
     region = os.environ.get("AWS_REGION")
@@ -71,7 +68,7 @@ def storage_options(uri: str) -> dict[str, str] | None:
     """What LanceDB is told of a place beside the environment: only whether http:// may be spoken.
 
     Raises:
-        BadInput: as `place`.
+        StorageRefused, BadInput: as `place`.
     """
     if not uri.startswith("s3://"):
         return None
