@@ -119,7 +119,7 @@ def _dask(runner: RunnerParams, workers: int) -> TaskRunner[Any]:
 
     if runner.address is not None:
         return Tagged(address=runner.address)
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // workers)
     return Tagged(
         cluster_kwargs={
             "n_workers": workers,
