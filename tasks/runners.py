@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,7 +19,7 @@ from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.domain.errors import BadParameters
+from tasks.domain.errors import BadParameters, TransientError
 from tasks.domain.parameters import RunnerParams
 from tasks.store.remote import is_remote
 
@@ -60,22 +60,46 @@ def running_on(runner: RunnerParams, workers: int) -> Iterator[None]:
     Raises:
         BadParameters: the package for the runner is missing, or other machines have no Prefect
             server to report to.
+        TransientError: no cluster answers at the address.
     """
     flow = FlowRunContext.get()
     if flow is None:
         raise BadParameters("Expected to be called in a flow, but there is none")
-    address = str(getattr(flow.client, "api_url", ""))
+    require_server(runner)
+    server = str(getattr(flow.client, "api_url", ""))  # which other processes report to as well
+    with (
+        ExitStack() as stack,
+        temporary_settings({PREFECT_API_URL: server} if runner.kind != "threads" else {}),
+    ):
+        chosen = _started(task_runner(runner, workers), runner, stack)
+        stack.enter_context(flow.model_copy(update={"task_runner": chosen}))
+        yield
+
+
+def require_server(runner: RunnerParams) -> None:
+    """Refuse a cluster elsewhere without a standing Prefect server.
+
+    Raises:
+        BadParameters: there is none.
+    """
     if runner.address is not None and not PREFECT_API_URL.value():
         raise BadParameters(
             f"Expected a Prefect server that the machines of {runner.address} report to, but none "
             "is set; start one (`prefect server start`) and set PREFECT_API_URL, here and there"
         )
-    with (
-        task_runner(runner, workers) as chosen,
-        temporary_settings({PREFECT_API_URL: address} if runner.kind != "threads" else {}),
-        flow.model_copy(update={"task_runner": chosen}),
-    ):
-        yield
+
+
+def _started(chosen: TaskRunner[Any], runner: RunnerParams, stack: ExitStack) -> TaskRunner[Any]:
+    """The runner, connected to its cluster until the stack is closed."""
+    try:
+        stack.enter_context(chosen)
+        getattr(chosen, "client", None)  # Dask connects when it is first asked
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise TransientError(
+            f"Expected a {runner.kind} cluster at {runner.address or 'this machine'}, but: {exc}; "
+            "start it, or name another address"
+        ) from exc
+    return chosen
 
 
 def task_runner(runner: RunnerParams, workers: int) -> TaskRunner[Any]:

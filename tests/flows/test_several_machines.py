@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from command_line import run
 from prefect import flow, task
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from small_run import small_run
 
 from flows.grow_pool import grow_pool
 from tasks.domain.energy import RunEnergy
-from tasks.domain.errors import BadParameters, PoolstarError
+from tasks.domain.errors import BadParameters, PoolstarError, TransientError
 from tasks.domain.parameters import GrowParams, RunnerParams
-from tasks.runners import require_shared, running_on, task_runner
+from tasks.runners import require_server, require_shared, running_on, task_runner
 from tasks.store.archive import Archive
 from tasks.store.costs import Asked
 from tasks.store.files import ContentStore
@@ -142,6 +143,24 @@ def test_a_cluster_elsewhere_wants_places_that_all_machines_reach(plant, tmp_pat
     good = small_run(plant, tmp_path)
     with pytest.raises(BadParameters, match="images by an absolute path"):
         grow_pool.fn.__wrapped__(good.model_copy(update={"runner": there, "images": "images"}))
+
+
+def test_a_cluster_elsewhere_wants_a_server_and_has_to_answer():
+    there = RunnerParams(kind="dask", address="tcp://127.0.0.1:9")
+    require_server(there)  # the tests' own
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(BadParameters, match="set PREFECT_API_URL, here and there"),
+    ):
+        require_server(there)
+    require_server(RunnerParams(kind="dask"))
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_said_plainly():
+    pytest.importorskip("distributed")
+    with pytest.raises(TransientError, match=r"cluster at tcp://127.0.0.1:9, but: .*start it"):
+        places(RunnerParams(kind="dask", address="tcp://127.0.0.1:9"))
 
 
 def test_a_machine_that_does_not_share_the_store_says_so(tmp_path):
