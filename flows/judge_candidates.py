@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 
-from prefect import flow, unmapped
+from prefect import flow, get_run_logger, unmapped
 
 from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
 from tasks.deployed import check_places
 from tasks.describe import describe_batch
+from tasks.domain.energy import RunEnergy
 from tasks.domain.parameters import JudgeParams
 from tasks.domain.planning import default_region
 from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
 from tasks.domain.rounds import batches
-from tasks.energy import begin_run, tally_energy
+from tasks.energy import Began, begin_run, tally_energy
 from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates, take_in
-from tasks.grown import Grown
+from tasks.grown import Grown, Settled
 from tasks.judge import judge_run
-from tasks.land import land_run
+from tasks.land import Landed, land_run
 from tasks.measure import measure_batch
 from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
 from tasks.report import publish_run
+from tasks.runners import on_its_runner
 from tasks.store.pairs import list_pairs
 from tasks.watch import watch_run
 
 
 @flow(name="judge-candidates", flow_run_name="judge for {params.pool}", log_prints=False)
+@on_its_runner
 def judge_candidates(params: JudgeParams) -> JudgeResult:
     """Judge candidates made elsewhere against real images, and land them like our own.
 
@@ -43,18 +46,43 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     adopted = _adopted(files, params, context)
     new = take_in(grown, [refused, *adopted], params.loop.allow_generation)
     require_candidates(grown)
-    run = snapshot_pool(params, context, reference, grown.candidates)
     grown.measured.extend(_measured(grown.candidates, params, context))
-    judgement = judge_run(
-        grown.candidates, grown.measured, described, run.pool_embeddings, params, context, "foreign"
-    )
     of_new = _described(new, grown, files, params, context)  # to be kept, not to judge by
-    settled = grown.settled(judgement, described + of_new)
-    energy = tally_energy(params, context, began, settled)
-    landed = land_run(params, context, run, settled, energy)
+    settled, energy, landed = _judge_and_land(
+        params, context, grown, reference, described, of_new, began
+    )
     watched = watch_run(params, context, landed, settled)
     result = publish_run(params, context, landed, settled, energy, watched, began.time_s)
     return judge_result(result, settled)
+
+
+def _judge_and_land(
+    params: JudgeParams,
+    context: RunContext,
+    grown: Grown,
+    reference: list[Source],
+    described: list[Ref],
+    of_new: list[Ref],
+    began: Began,
+) -> tuple[Settled, RunEnergy, Landed]:
+    """Judge against the pool's last version and land on it; anew where another run was faster."""
+    while True:
+        run = snapshot_pool(params, context, reference, grown.candidates)
+        judgement = judge_run(
+            grown.candidates,
+            grown.measured,
+            described,
+            run.pool_embeddings,
+            params,
+            context,
+            "foreign",
+        )
+        settled = grown.settled(judgement, described + of_new)
+        energy = tally_energy(params, context, began, settled)
+        landed = land_run(params, context, run, settled, energy)
+        if landed is not None:
+            return settled, energy, landed
+        get_run_logger().info("another run has landed in %s meanwhile: judged anew", params.pool)
 
 
 def _described(
