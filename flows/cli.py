@@ -17,6 +17,7 @@ from flows import (
     models_commands,
     pool_commands,
     trial_commands,
+    up_command,
 )
 from flows.terminal import (
     AsJson,
@@ -53,6 +54,7 @@ adapt_command.register(app)
 deploy_command.register(app)
 export_command.register(app)
 trial_commands.register(app)
+up_command.register(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""poolstar deploy: tell a running Prefect server the work pool, the deployments, the automations."""
+"""poolstar deploy: work pool, deployments and automations for a running Prefect server."""
 
 from typing import Annotated
 

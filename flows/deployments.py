@@ -6,6 +6,7 @@ import sys
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from typing import Any
+from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -15,15 +16,19 @@ from prefect.client.schemas.actions import (
     WorkPoolCreate,
     WorkPoolUpdate,
 )
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.states import AwaitingRetry
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
 
 WORK_POOL = "gpu"
 TAG = "poolstar"
+ENDED = {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED}
 
 
 class Registered(Record):
@@ -115,16 +120,22 @@ def _own_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 def _deploy_all() -> None:
     """Prefect's own `prefect deploy --all`, on the installed prefect.yaml."""
     with as_file(definitions() / "prefect.yaml") as path:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
              "--prefect-file", str(path)],
-            capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"},
+            capture_output=True, text=True, check=False, env=_environment(),
         )  # fmt: skip
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise PoolstarError(
             "Expected the server to take the deployments, but: " + "\n".join(lines[-12:])
         )
+
+
+def _environment() -> dict[str, str]:
+    """This process's settings for another one."""
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    return {**os.environ, **settings, "NO_COLOR": "1"}
 
 
 def _restore(client: SyncPrefectClient, before: list[DeploymentResponse]) -> None:
@@ -159,3 +170,24 @@ def _register_automation(client: SyncPrefectClient, wanted: AutomationCore) -> s
     for one in found:
         client.update_automation(one.id, wanted.model_copy(update={"enabled": one.enabled}))
     return wanted.name
+
+
+def put_back(run_ids: set[str]) -> list[str]:
+    """Schedule runs again whose processes were stopped before they ended; returns their names."""
+    names = []
+    with get_client(sync_client=True) as client:
+        for run_id in sorted(run_ids):
+            run = client.read_flow_run(UUID(run_id))
+            if run.state is None or run.state.type in ENDED:
+                continue
+            client.set_flow_run_state(
+                run.id, AwaitingRetry(message="Its worker was stopped."), True
+            )
+            names.append(run.name)
+    return names
+
+
+def missing_deployments(client: SyncPrefectClient) -> list[str]:
+    """What prefect.yaml names and the server does not have."""
+    names = {one["name"] for one in defined("prefect.yaml", "deployments")}
+    return sorted(names - {one.name for one in _own_deployments(client)})

@@ -2,6 +2,7 @@
 
 from prefect import flow, get_run_logger, unmapped
 
+from tasks.deployed import check_places
 from tasks.describe import describe_batch
 from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
@@ -30,6 +31,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     Args:
         params: what to grow, from what, how much, and how strictly.
     """
+    check_places(params)
     began = begin_run(params)
     params = with_words(params, open_model_set(params.models))
     context = prepare_run(params)

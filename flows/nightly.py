@@ -5,6 +5,7 @@ from prefect import flow, get_run_logger
 from flows.grow_pool import grow_pool
 from flows.run_trial import run_trial
 from tasks.dataset import nights_growth
+from tasks.deployed import check_places
 from tasks.domain.trial_parameters import NightlyParams
 from tasks.domain.trial_records import TrialResult
 from tasks.stage import threads
@@ -17,6 +18,7 @@ def nightly(params: NightlyParams) -> TrialResult:
     Args:
         params: the trial, and by it the images, the pool and the mix.
     """
+    check_places(params)
     growth = nights_growth(params)
     if growth is None:
         get_run_logger().info("%s holds what its mix asks for", params.trial.pool)

@@ -7,6 +7,7 @@ from prefect import flow, unmapped
 
 from flows.grow_pool import grow_pool
 from tasks.dataset import growth_of, open_dataset, prompts_of
+from tasks.deployed import check_places
 from tasks.domain.mix import recommended_share
 from tasks.domain.perturbation import SEVERITIES
 from tasks.domain.records import Bead, Ref, Refusal, RunContext
@@ -54,6 +55,7 @@ def run_trial(params: TrialParams) -> TrialResult:
     Args:
         params: the dataset, the pool, the arms, the detector, the price of errors.
     """
+    check_places(params)
     started = time.time()
     division, refused = open_dataset(params)
     if Archive(params.pool).latest() is None:

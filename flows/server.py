@@ -1,5 +1,8 @@
 """The Prefect server that is configured: is it there, and does it let us in?"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import httpx
 
 from tasks.domain.errors import ServerUnreachable
@@ -59,3 +62,18 @@ def reached_server() -> str:
         )
     require_server(url)
     return url
+
+
+@contextmanager
+def speaking_to(url: str) -> Iterator[None]:
+    """Prefect's client speaks to this server, with the password that servers here ask for."""
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_SERVER_API_AUTH_STRING,
+        temporary_settings,
+    )
+
+    secret = PREFECT_API_AUTH_STRING.value() or PREFECT_SERVER_API_AUTH_STRING.value()
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
+        yield

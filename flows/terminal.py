@@ -65,9 +65,17 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def quiet_prefect() -> None:
-    """The embedded default: Prefect's temporary server, no analytics, only warnings logged."""
+    """The embedded default: Prefect's temporary server, no analytics, only warnings logged.
+
+    Raises:
+        ServerUnreachable: another server is configured, and it does not answer.
+    """
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    from flows.server import configured_server, require_server
+
+    if url := configured_server():
+        require_server(url)
