@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-EXTRAS=energy,server
+EXTRAS=energy,s3,server
 
 requirements() {
     python3.11 - "$EXTRAS" <<'PYTHON'

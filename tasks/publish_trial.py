@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -69,7 +68,7 @@ def publish_trial(
         seconds=round(time.time() - started, 1),
     )
     page = render_trial(params, result, arms, images, store)
-    write_whole(Path(result.report), page.encode())
+    write_whole(result.report, page.encode())
     _record(params, result)
     _artifacts(result)
     return result

@@ -9,9 +9,11 @@ PoolstarError
 ├── ArchiveError            a pool cannot be read or written
 │   ├── PoolBroken          its files are damaged
 │   ├── PoolLocked          another run is writing
+│   ├── PoolMoved           another run has landed since this one looked
 │   ├── ModelSetMismatch    it was measured by another embedder
 │   └── UnknownVersion      no such version or row
 ├── ServerUnreachable       no Prefect server answers where it should, or it lets nobody in
+├── StorageRefused          object storage does not know the credentials, or the bucket
 └── TransientError          time may heal it; the only error a stage retries
 """
 
@@ -52,6 +54,10 @@ class PoolLocked(ArchiveError):
     """Another run holds the pool's write lock."""
 
 
+class PoolMoved(ArchiveError):
+    """Another run has landed since this one looked at the pool; judged anew, it can land."""
+
+
 class ModelSetMismatch(ArchiveError):
     """The pool's embeddings come from another embedder and cannot be compared."""
 
@@ -62,6 +68,10 @@ class UnknownVersion(ArchiveError):
 
 class ServerUnreachable(PoolstarError):
     """No Prefect server answers at the configured address, or it refuses the credentials."""
+
+
+class StorageRefused(PoolstarError):
+    """Object storage does not know the credentials, or has no such bucket."""
 
 
 class TransientError(PoolstarError):
