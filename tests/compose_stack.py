@@ -197,23 +197,21 @@ class Stack:
 
 
 def _postgres(folder: Path, service: dict[str, Any]) -> list[str]:
-    """What the image's entry point does: a new cluster that asks for the password, and its start."""
+    """What the image's entry point does: a new cluster that asks for the password; its start."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found:
         missing("PostgreSQL")
-    own = service["environment"]
-    user = [] if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    (folder / "word").write_text(own["POSTGRES_PASSWORD"])
-    shutil.chown(folder / "word", folder.owner())
+    own, data, word = service["environment"], str(folder / "data"), folder / "word"
+    user = [] if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres"]
+    user += [] if os.geteuid() else ["--clear-groups"]
+    server = [*user, str(found[-1] / "postgres")]
+    word.write_text(own["POSTGRES_PASSWORD"])
+    shutil.chown(word, folder.owner())
+    made = {"check": True, "capture_output": True, "cwd": folder}
     subprocess.run(
-        [*user, found[-1] / "initdb", f"--pgdata={folder}/data", f"--username={own['POSTGRES_USER']}",
-         f"--pwfile={folder}/word", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
-        check=True, capture_output=True, cwd=folder,
+        [*user, found[-1] / "initdb", "--pgdata", data, "--username", own["POSTGRES_USER"],
+         "--pwfile", word, "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"], **made,
     )  # fmt: skip
-    single = [*user, str(found[-1] / "postgres"), "--single", "-D", f"{folder}/data", "postgres"]
-    if own["POSTGRES_DB"] != "postgres":
-        subprocess.run(
-            single, input=f"CREATE DATABASE {own['POSTGRES_DB']};\n".encode(), check=True,
-            capture_output=True, cwd=folder,
-        )  # fmt: skip
-    return [*user, str(found[-1] / "postgres"), "-D", f"{folder}/data", "-h", "127.0.0.1", "-k", str(folder)]
+    database = f"CREATE DATABASE {own['POSTGRES_DB']};\n".encode()
+    subprocess.run([*server, "--single", "-D", data, "postgres"], input=database, **made)
+    return [*server, "-D", data, "-h", "127.0.0.1", "-k", str(folder)]

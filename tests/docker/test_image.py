@@ -35,7 +35,8 @@ def test_bases_are_pinned_and_the_image_runs_as_its_own_user():
     bases = re.findall(r"^ARG \w+_IMAGE=(\S+)", DOCKERFILE, re.M)
     assert bases
     assert all(re.search(r":\d+\.\d+", base) for base in bases)
-    assert all(re.match(r"\$\{\w+_IMAGE\}", base) for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.M))
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
+    assert all(re.match(r"\$\{\w+_IMAGE\}", base) for base in stages)
     assert re.findall(r"^USER (\S+)", last_stage(), re.M) == [f"{UID}:{UID}"]
     assert f"--uid {UID}" in last_stage()
 

@@ -31,7 +31,8 @@ def stack(tmp_path_factory):
 @pytest.fixture(scope="module")
 def api(stack):
     word = stack.environment("worker")["PREFECT_API_AUTH_STRING"]
-    with httpx.Client(base_url=f"{stack.url}/api", auth=tuple(word.split(":")), timeout=30) as client:
+    auth = tuple(word.split(":"))
+    with httpx.Client(base_url=f"{stack.url}/api", auth=auth, timeout=30) as client:
         yield client
 
 
