@@ -207,11 +207,12 @@ def _postgres(folder: Path, service: dict[str, Any]) -> list[str]:
     server = [*user, str(found[-1] / "postgres")]
     word.write_text(own["POSTGRES_PASSWORD"])
     shutil.chown(word, folder.owner())
-    made = {"check": True, "capture_output": True, "cwd": folder}
-    subprocess.run(
+    subprocess.check_output(
         [*user, found[-1] / "initdb", "--pgdata", data, "--username", own["POSTGRES_USER"],
-         "--pwfile", word, "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"], **made,
+         "--pwfile", word, "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
+        cwd=folder, stderr=subprocess.STDOUT,
     )  # fmt: skip
     database = f"CREATE DATABASE {own['POSTGRES_DB']};\n".encode()
-    subprocess.run([*server, "--single", "-D", data, "postgres"], input=database, **made)
+    single = [*server, "--single", "-D", data, "postgres"]
+    subprocess.check_output(single, input=database, cwd=folder, stderr=subprocess.STDOUT)
     return [*server, "-D", data, "-h", "127.0.0.1", "-k", str(folder)]
