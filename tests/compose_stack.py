@@ -78,11 +78,10 @@ def free_port() -> int:
 class Stack:
     """The services of a resolved stack, started on loopback under a folder of their own."""
 
-    def __init__(self, stack: dict[str, Any], extra: dict[str, str]) -> None:
+    def __init__(self, stack: dict[str, Any]) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="poolstar-stack-"))
         self.home.chmod(0o755)
         self._services = stack["services"]
-        self._extra = extra
         self._ports = {port: free_port() for port in PORTS}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.url = f"http://127.0.0.1:{self._ports['4200']}"
@@ -133,7 +132,6 @@ class Stack:
                 key: "127.0.0.1" if key.endswith("_HOST") else self._here(name, value or "")
                 for key, value in given.items()
             },
-            **self._extra,
         }  # fmt: skip
 
     def pid(self, name: str) -> int:
@@ -145,7 +143,7 @@ class Stack:
     def kill(self, name: str) -> None:
         """End a service at once, as a crash would."""
         os.killpg(self.pid(name), signal.SIGKILL)
-        self._running[name].wait()
+        self._running.pop(name).wait()
 
     def close(self) -> None:
         """Stop all, the last started first, and remove what they wrote."""

@@ -1,31 +1,42 @@
 """The commands of docker/compose.yaml at work: Postgres, Redis, server, services, worker, a run."""
 
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import compose_stack
 import httpx
+import object_store
 import pytest
 
 pytestmark = pytest.mark.slow
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+POOL = "s3://plant/line3"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
+    """The stack with another S3 than its own, which lies in an image that cannot be had here."""
     if shutil.which("redis-server") is None:
         compose_stack.missing("Redis")
+    store = object_store.ObjectStore()
+    store.bucket("plant")
     env_file = compose_stack.secrets(tmp_path_factory.mktemp("secrets"))
+    with env_file.open("a") as lines:
+        lines.write(f"S3_ENDPOINT_URL={store.url}\nS3_REGION={object_store.REGION}\n")
+        lines.write(f"S3_ACCESS_KEY={object_store.KEY}\n")
     resolved = compose_stack.resolved(compose_stack.COMPOSE, compose_stack.CPU, env_file=env_file)
-    # The object store is SeaweedFS in its own image, which cannot be had here.
     del resolved["services"]["worker"]["depends_on"]["store"]
-    running = compose_stack.Stack(resolved, {"PREFECT_LOGGING_LEVEL": "WARNING"})
+    running = compose_stack.Stack(resolved)
     try:
         running.start("worker")
         running.wait_healthy("worker")
         yield running
     finally:
         running.close()
+        store.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +45,48 @@ def api(stack):
     auth = tuple(word.split(":"))
     with httpx.Client(base_url=f"{stack.url}/api", auth=auth, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def rendered(stack, api):
+    """The finished run of a deployed flow that renders parts, and where they lie."""
+    parts = stack.home / "worker/parts"
+    flow = api.post("/flows/", json={"name": "simulate-factory"}).json()["id"]
+    deployment = {
+        "name": "parts",
+        "flow_id": flow,
+        "work_pool_name": "gpu",
+        "entrypoint": "flows.simulate_factory.simulate_factory",
+        "pull_steps": [],
+    }
+    made = api.post("/deployments/", json=deployment).json()["id"]
+    params = {"out": str(parts), "ok": 16, "ko": 12, "batch_size": 14}
+    return finished(stack, api, made, params), parts
+
+
+def finished(stack, api, deployment: str, params: dict) -> dict:
+    """A run of a deployment, started as the UI does, once it has ended well."""
+    asked = api.post(
+        f"/deployments/{deployment}/create_flow_run", json={"parameters": {"params": params}}
+    )
+    assert asked.status_code == 201, asked.text
+
+    def look() -> dict | None:
+        run = api.get(f"/flow_runs/{asked.json()['id']}").json()
+        return run if run["state"]["type"] in FINAL else None
+
+    run = awaited(look, lambda: stack.log("worker") + stack.log("services"))
+    assert run["state"]["type"] == "COMPLETED", (run["state"], stack.log("worker"))
+    return run
+
+
+def awaited(look, explain, seconds: float = 300):
+    """What `look` returns once it is true."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, explain()
+        time.sleep(0.5)
+    return seen
 
 
 def test_the_server_answers_no_call_without_the_password(stack, api):
@@ -53,36 +106,36 @@ def test_the_one_shot_service_has_registered_pool_deployments_and_automations(ap
     assert "poolstar-lost-run" in automations
 
 
-def test_a_run_goes_through_the_worker_and_the_services_record_its_tasks(stack, api):
-    parts = stack.home / "worker/parts"
-    flow = api.post("/flows/", json={"name": "simulate-factory"}).json()["id"]
-    deployment = api.post(
-        "/deployments/",
-        json={
-            "name": "parts",
-            "flow_id": flow,
-            "work_pool_name": "gpu",
-            "entrypoint": "flows.simulate_factory.simulate_factory",
-            "pull_steps": [],
-        },
-    ).json()["id"]
-    params = {"out": str(parts), "ok": 6, "ko": 0, "batch_size": 3}
-    created = api.post(
-        f"/deployments/{deployment}/create_flow_run", json={"parameters": {"params": params}}
-    ).json()["id"]
-
-    run = waited(lambda: api.get(f"/flow_runs/{created}").json(), stack)
-    assert run["state"]["type"] == "COMPLETED", (run["state"], stack.log("worker"))
-    assert len(list((parts / "ok").iterdir())) == 6
-    assert (parts / "ok").stat().st_uid == Path(f"/proc/{stack.pid('worker')}").stat().st_uid
+def test_a_run_goes_through_the_worker_and_the_services_record_its_tasks(stack, api, rendered):
+    run, parts = rendered
+    assert len(list((parts / "ok").iterdir())) == 16
+    assert parts.stat().st_uid == Path(f"/proc/{stack.pid('worker')}").stat().st_uid
 
     # Task runs reach the database by one way only: worker, server, Redis, services.
-    question = {"flow_runs": {"id": {"any_": [created]}}}
-    tasks = waited(
-        lambda: {"state": {"type": _slowest(api.post("/task_runs/filter", json=question).json())}},
-        stack,
-    )
-    assert tasks["state"]["type"] == "COMPLETED"
+    question = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+
+    def recorded() -> bool:
+        states = [one["state_type"] for one in api.post("/task_runs/filter", json=question).json()]
+        return states.count("COMPLETED") == 3  # one lists the parts, two render a batch
+
+    awaited(recorded, lambda: api.post("/task_runs/filter", json=question).text, seconds=60)
+
+
+def test_a_pool_grows_on_the_object_store_of_the_environment(stack, api, rendered):
+    grow = api.get("/deployments/name/grow-pool/grow-pool").json()["id"]
+    params = {
+        "images": str(rendered[1]),
+        "pool": POOL,
+        "prompts": [{"kind": "porosity", "prompt": "a cluster of pores", "target": 2}],
+        "max_rounds": 1,
+    }
+    finished(stack, api, grow, params)
+    verified = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "pool", "verify", "--pool", POOL],
+        env=stack.environment("worker"), cwd=stack.home,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_no_process_of_the_image_runs_as_root_or_may_write_the_installation(stack):
@@ -95,32 +148,18 @@ def test_no_process_of_the_image_runs_as_root_or_may_write_the_installation(stac
 def test_the_services_are_unhealthy_once_they_are_gone_and_healthy_when_started_again(stack):
     assert stack.health("services").returncode == 0
     stack.kill("services")
-    deadline = time.monotonic() + 60
-    while (said := stack.health("services")).returncode == 0:
-        assert time.monotonic() < deadline, "health check still passes without services"
-        time.sleep(1)
+    said = awaited(
+        lambda: (found if (found := stack.health("services")).returncode else None),
+        lambda: "the health check still passes without services",
+        seconds=60,
+    )
     assert "no background service has been seen" in said.stderr
-    del stack._running["services"]
     stack.start("services")
     stack.wait_healthy("services")
 
 
-def test_an_unhealthy_server_and_worker_say_why(stack):
+def test_a_dead_worker_is_unhealthy_and_says_why(stack):
     stack.kill("worker")
     said = stack.health("worker")
     assert said.returncode == 1
     assert "unhealthy: URLError" in said.stderr
-
-
-def _slowest(task_runs: list[dict]) -> str:
-    kinds = {one["state_type"] for one in task_runs}
-    return "COMPLETED" if kinds == {"COMPLETED"} and len(task_runs) == 2 else "RUNNING"
-
-
-def waited(look, stack, deadline_s: float = 120) -> dict:
-    """What `look` returns once its state is final."""
-    end = time.monotonic() + deadline_s
-    while (seen := look())["state"]["type"] in {"SCHEDULED", "PENDING", "RUNNING"}:
-        assert time.monotonic() < end, (seen["state"], stack.log("worker"), stack.log("services"))
-        time.sleep(0.5)
-    return seen
