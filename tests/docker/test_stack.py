@@ -149,7 +149,7 @@ def test_the_services_are_unhealthy_once_they_are_gone_and_healthy_when_started_
     assert stack.health("services").returncode == 0
     stack.kill("services")
     said = awaited(
-        lambda: (found if (found := stack.health("services")).returncode else None),
+        lambda: found if (found := stack.health("services")).returncode else None,
         lambda: "the health check still passes without services",
         seconds=60,
     )
