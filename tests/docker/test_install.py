@@ -72,6 +72,8 @@ def venv(context, wheel, place):
         install(context, "dependencies", folder)
     else:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        old = [folder / "bin/pip", "uninstall", "--quiet", "--yes", "setuptools"]
+        subprocess.run(old, check=True)  # torch asks for a newer one than the interpreter brings
         (site,) = (folder / "lib").glob("python3*/site-packages")
         (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     install(context, "package", wheel.parent, folder)
