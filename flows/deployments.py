@@ -163,13 +163,25 @@ def _automations() -> list[AutomationCore]:
 
 
 def _register_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
-    """Create the automation, or bring the one of its name up to date; returns the name."""
+    """Create the automation, or bring the one of its name up to date; returns the name.
+
+    One that is as it should be is left alone: an update forgets what its trigger has seen.
+    """
     found = client.read_automations_by_name(wanted.name)
     if not found:
         client.create_automation(wanted)
     for one in found:
-        client.update_automation(one.id, wanted.model_copy(update={"enabled": one.enabled}))
+        mine = wanted.model_copy(update={"enabled": one.enabled})
+        if _definition(one) != _definition(mine):
+            client.update_automation(one.id, mine)
     return wanted.name
+
+
+def _definition(automation: AutomationCore) -> dict[str, Any]:
+    """What was written of an automation, without what the server adds."""
+    core = automation.model_dump(include={"description", "trigger", "actions"})
+    core["trigger"].pop("id", None)
+    return core
 
 
 def put_back(run_ids: set[str]) -> list[str]:

@@ -3,7 +3,7 @@
 Defaults are the article's where it gives one (section numbers in the descriptions).
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,10 +13,16 @@ from tasks.domain.records import SOUND, RegionStrategy
 Share = Field(ge=0.0, le=1.0)
 
 
+def _number_fields(schema: dict[str, Any]) -> None:
+    """Tell the Prefect form the order of fields: PostgreSQL keeps JSON in an order of its own."""
+    for position, field in enumerate(schema.get("properties", {}).values()):
+        field.setdefault("position", position)
+
+
 class Parameters(BaseModel):
     """Base: immutable, and an unknown field is an error rather than a silent typo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
 
 
 class IngestParams(Parameters):
@@ -277,7 +283,7 @@ class GrowParams(Growth):
     images: str = Field(
         min_length=1,
         description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
-        json_schema_extra={"position": 0},  # first in the Prefect form
+        json_schema_extra={"position": -1},  # first in the Prefect form
     )
 
 
