@@ -38,10 +38,12 @@ from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
 from tasks.recognise import pool_selections, recognise_sources
+from tasks.runners import on_its_runner
 from tasks.segment import segment_batch
 
 
 @flow(name="adapt-generator", flow_run_name="adapt {params.base} to {params.images}")
+@on_its_runner
 def adapt_generator(params: AdaptParams) -> AdaptResult:
     """Adapt a model set to a plant, and keep the base where that is not shown to be better.
 

@@ -21,12 +21,17 @@ from flows import (
 )
 from flows.terminal import (
     AsJson,
+    Cluster,
+    Gpus,
     Models,
     PoolUri,
+    Runner,
     Surface,
     SurfaceMask,
+    Workers,
     print_json,
     quiet_prefect,
+    runner_of,
     said_plainly,
     say,
     surface_of,
@@ -123,6 +128,10 @@ def grow(
         int, typer.Option(help="Above 0: a set that learned from generated images may grow.")
     ] = 0,
     watts: Annotated[float, typer.Option(help="Mean power, where it cannot be measured.")] = 70.0,
+    runner: Runner = None,
+    cluster: Cluster = None,
+    gpus: Gpus = 0.0,
+    workers: Workers = None,
     store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
     report: Annotated[str | None, typer.Option(help="Where the HTML report goes.")] = None,
     as_json: AsJson = False,
@@ -151,6 +160,7 @@ def grow(
         inpaint=InpaintParams(strength=strength),
         loop=LoopParams(allow_generation=allow_generation),
         energy=EnergyParams(watts=watts),
+        **runner_of(runner, cluster, gpus, workers),
     )
     _grow(params, as_json)
 
@@ -171,9 +181,8 @@ def _grow(params: GrowParams, as_json: bool) -> None:
     """Run the flow and say what came of it."""
     quiet_prefect()
     from flows.grow_pool import grow_pool
-    from tasks.stage import threads
 
-    result = grow_pool.with_options(task_runner=threads(params.workers))(params)
+    result = grow_pool(params)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

@@ -8,7 +8,6 @@ from tasks.dataset import nights_growth
 from tasks.deployed import check_places
 from tasks.domain.trial_parameters import NightlyParams
 from tasks.domain.trial_records import TrialResult
-from tasks.stage import threads
 
 
 @flow(name="nightly", flow_run_name="nightly {params.trial.pool}", log_prints=False)
@@ -23,6 +22,6 @@ def nightly(params: NightlyParams) -> TrialResult:
     if growth is None:
         get_run_logger().info("%s holds what its mix asks for", params.trial.pool)
     else:
-        grow_pool.with_options(task_runner=threads(params.trial.workers))(growth)
+        grow_pool(growth)
     trial = params.trial.model_copy(update={"promote": True, "version": None})
-    return run_trial.with_options(task_runner=threads(trial.workers))(trial)
+    return run_trial(trial)

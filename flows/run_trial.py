@@ -20,9 +20,9 @@ from tasks.frame import frame_batch
 from tasks.ingest import ingest_batch
 from tasks.prepare import prepare_trial
 from tasks.publish_trial import publish_trial
+from tasks.runners import on_its_runner
 from tasks.score import score_detector
 from tasks.segment import segment_batch
-from tasks.stage import threads
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.train import train_detector
@@ -49,6 +49,7 @@ from tasks.views import (
 
 
 @flow(name="run-trial", flow_run_name="trial {params.dataset}", log_prints=False)
+@on_its_runner
 def run_trial(params: TrialParams) -> TrialResult:
     """Compare detectors trained with and without the pool, on real images held out.
 
@@ -59,8 +60,7 @@ def run_trial(params: TrialParams) -> TrialResult:
     started = time.time()
     division, refused = open_dataset(params)
     if Archive(params.pool).latest() is None:
-        grow = grow_pool.with_options(task_runner=threads(params.workers))
-        grow(growth_of(params, division, prompts_of(params, division)))
+        grow_pool(growth_of(params, division, prompts_of(params, division)))
     context = prepare_trial(params)
     pool, champion = pool_images(params)
     images = _read_images(params, context, division, refused)

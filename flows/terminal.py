@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from tasks.domain.errors import BadInput, PoolstarError
+from tasks.domain.parameters import RunnerParams
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
@@ -27,6 +28,17 @@ SurfaceMask = Annotated[
     str | None,
     typer.Option("--mask", help="Mask of what is inspected, one for all images (fixed camera)."),
 ]
+
+Runner = Annotated[
+    Literal["threads", "dask", "ray"] | None,
+    typer.Option(help="Where tasks run: threads (default), or processes of a Dask or Ray cluster."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="A cluster that runs, e.g. tcp://host:8786; default: processes here."),
+]
+Gpus = Annotated[float, typer.Option(help="GPUs a GPU task asks of the cluster.")]
+Workers = Annotated[int | None, typer.Option(help="Tasks at once on this machine.")]
 
 
 @contextmanager
@@ -52,6 +64,16 @@ def surface_of(surface: str | None, mask: str | None) -> dict[str, str | None]:
     if surface is None and mask is None:
         return {}
     return {"surface": surface or "mask", "mask": mask}
+
+
+def runner_of(
+    runner: str | None, cluster: str | None, gpus: float, workers: int | None
+) -> dict[str, Any]:
+    """The fields `runner` and `workers` of a flow's parameters; empty where none is named."""
+    told = {"kind": runner, "address": cluster, "gpus": gpus or None}
+    named = {name: value for name, value in told.items() if value is not None}
+    fields: dict[str, Any] = {"runner": RunnerParams.model_validate(named)} if named else {}
+    return fields if workers is None else {**fields, "workers": workers}
 
 
 def say(text: str) -> None:

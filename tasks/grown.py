@@ -107,6 +107,10 @@ class Grown:
             )
         return grown
 
+    def begun_anew(self) -> "Grown":
+        """The same sources and beads before any edit, with the refusals of ingest and segment."""
+        return replace(self, refusals=list(self.refusals), edits=[], candidates=[], measured=[])
+
     @property
     def real_sources(self) -> list[Source]:
         """Sources with a bead, sorted by id."""

@@ -12,9 +12,11 @@ from tasks.domain.records import Record, Ref, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
 from tasks.models.model_set import Defaults, ModelSet, open_model_set
+from tasks.runners import require_shared
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.images import decoded_pixels
+from tasks.store.remote import is_remote
 
 
 class RunStart(Record):
@@ -62,6 +64,7 @@ def prepare_run(params: GrowParams) -> RunContext:
         ModelSetError: the model set is not there.
         ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
+    require_shared(params.runner, images=params.images)
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
             f"Expected a folder of images or a manifest, but {params.images!r} is not one"
@@ -102,6 +105,8 @@ def _context(params: GrowParams | TrialParams, fingerprint: str) -> RunContext:
     """Where the files lie and which models look at them."""
     mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
+    require_shared(params.runner, pool=params.pool, store=uri)
+    uri = uri if is_remote(uri) else str(Path(uri).absolute())
     return RunContext(
         store_uri=uri,
         store_identity=ContentStore(uri).identity,

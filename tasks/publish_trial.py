@@ -21,7 +21,9 @@ from tasks.trial_images import TrialImages
 from tasks.trial_page import markdown_tables, render_trial
 from tasks.trial_run import ArmRun, MixCurve, PoolRows, intervals, paired, rules_of
 
-NOT_IN_IDENTITY = {"dataset", "pool", "store", "report", "batch_size", "workers", "device"}
+NOT_IN_IDENTITY = {
+    "dataset", "pool", "store", "report", "batch_size", "workers", "runner", "device",
+}  # fmt: skip
 
 
 @task(task_run_name="publish trial {pool.version}")

@@ -200,6 +200,36 @@ class LoopParams(Parameters):
     draws: int = Field(300, ge=50, le=100_000, description="Bootstrap resamples")
 
 
+class RunnerParams(Parameters):
+    """Where the tasks of a run are worked on."""
+
+    kind: Literal["threads", "dask", "ray"] = Field(
+        "threads", description="Threads of this process, or the processes of a Dask or Ray cluster"
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="Of a cluster that runs (tcp://host:8786, ray://host:10001); by default as "
+        "many processes on this machine as there are workers",
+    )
+    gpus: float = Field(
+        0,
+        ge=0,
+        le=16,
+        description="GPUs that a task tagged `gpu` asks of the cluster (Ray: num_gpus, Dask: "
+        "resource GPU); 0 on CPUs",
+    )
+
+    @model_validator(mode="after")
+    def _cluster_where_it_is_used(self) -> Self:
+        if self.kind == "threads" and (self.address is not None or self.gpus):
+            raise ValueError(
+                "Expected an address, or GPUs to ask for, with the runner dask or ray alone, but "
+                "the runner is threads"
+            )
+        return self
+
+
 class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
@@ -251,6 +281,7 @@ class Growth(Parameters):
     )
     batch_size: int = Field(32, ge=1, le=256, description="Images a mapped task handles")
     workers: int = Field(1, ge=1, le=64, description="Batches worked on at once on this machine")
+    runner: RunnerParams = RunnerParams()
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     store: str | None = Field(
         None, description="Folder of intermediate files; by default POOL.store beside the pool"

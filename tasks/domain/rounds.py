@@ -10,7 +10,8 @@ from tasks.domain.records import Judged, Ref, Source, content_id
 T = TypeVar("T")
 
 NOT_IN_IDENTITY = {
-    "images", "pool", "store", "report", "batch_size", "workers", "device", "energy", "loop",
+    "images", "pool", "store", "report", "batch_size", "workers", "runner", "device",
+    "energy", "loop",
 }  # fmt: skip
 
 

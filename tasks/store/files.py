@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,24 @@ class ContentStore:
             if not path.exists():
                 write_once(path, secrets.token_hex(8).encode())
             return contents(path).decode()
+
+    def require_identity(self, identity: str) -> None:
+        """Make sure that this is the store a run began with, as this machine sees it.
+
+        Raises:
+            PoolstarError: it is another one, or none.
+        """
+        try:
+            with reaching(self._uri):
+                found = contents(self._root / "identity").decode()
+        except OSError:
+            found = ""
+        if found != identity:
+            raise PoolstarError(
+                f"Expected the store {self._uri} that the run began with, but on "
+                f"{socket.gethostname()} there is {'another' if found else 'none'}; all machines "
+                "must share it: name a mounted folder or an s3:// URI as store"
+            )
 
     def put(self, data: bytes) -> Ref:
         """Keep bytes; the same bytes twice are kept once.

@@ -26,7 +26,8 @@ DENIED = (
 NAMELESS = ("NoCredentials", "PartialCredentials", "CredentialsNotLoaded", "credentials in chain")
 NO_BUCKET = ("NoSuchBucket", "specified bucket does not exist", "InvalidBucketName")
 PASSING = (
-    "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "reduce your request rate",
+    "SlowDown", "ServiceUnavailable", "Service Unavailable", "InternalError", "RequestTimeout",
+    "reduce your request rate",
     "503 S", "500 Internal", "502 Bad", "504 Gateway", "429 Too", "status: 5", "status: 429",
     "ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "HTTPClientError",
     "ConnectionClosed", "kind: Connect", "kind: Timeout", "kind: Request", "dns error",
