@@ -10,15 +10,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_stack import POSTGRES, await_true, end, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE, CPU = ROOT / "docker/compose.yaml", ROOT / "docker/compose.cpu.yaml"
@@ -26,7 +25,6 @@ UID = 10001  # the image's user
 PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins")
 PORTS = ("5432", "6379", "8333", "4200", "8080")
 DEADLINE_S = 240
-PATIENCE_S = 0.5
 # Reads everything, as an image's user may, wherever this interpreter lies; writes its own alone.
 AS_IMAGE_USER = (
     "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs",
@@ -69,12 +67,6 @@ def resolved(*files: Path, env_file: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 class Stack:
     """The services of a resolved stack, started on loopback under a folder of their own."""
 
@@ -104,12 +96,14 @@ class Stack:
 
     def wait_healthy(self, name: str) -> None:
         """Until the service's own health check passes."""
-        deadline = time.monotonic() + DEADLINE_S
-        while (said := self.health(name)).returncode:
+
+        def passes() -> bool:
             dead = self._running[name].poll() is not None
-            if dead or time.monotonic() > deadline:
-                raise AssertionError(f"{name} is not healthy: {said.stderr}\n{self.log(name)}")
-            time.sleep(PATIENCE_S)
+            said = self.health(name)
+            assert not (dead and said.returncode), f"{name} is dead: {said.stderr}{self.log(name)}"
+            return not said.returncode
+
+        await_true(f"{name} healthy", passes, seconds=DEADLINE_S)
 
     def health(self, name: str) -> subprocess.CompletedProcess[str]:
         """The service's own health check, once."""
@@ -148,13 +142,7 @@ class Stack:
     def close(self) -> None:
         """Stop all, the last started first, and remove what they wrote."""
         for process in reversed(self._running.values()):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(timeout=30)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            end(process)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _launch(self, name: str) -> subprocess.Popen[bytes]:
@@ -196,17 +184,16 @@ class Stack:
 
 def _postgres(folder: Path, service: dict[str, Any]) -> list[str]:
     """What the image's entry point does: a new cluster that asks for the password; its start."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not found:
+    if not POSTGRES:
         missing("PostgreSQL")
     own, data, word = service["environment"], str(folder / "data"), folder / "word"
     user = [] if os.geteuid() else ["setpriv", "--reuid=postgres", "--regid=postgres"]
     user += [] if os.geteuid() else ["--clear-groups"]
-    server = [*user, str(found[-1] / "postgres")]
+    server = [*user, str(POSTGRES[-1])]
     word.write_text(own["POSTGRES_PASSWORD"])
     shutil.chown(word, folder.owner())
     subprocess.check_output(
-        [*user, found[-1] / "initdb", "--pgdata", data, "--username", own["POSTGRES_USER"],
+        [*user, POSTGRES[-1].parent / "initdb", "--pgdata", data, "--username", own["POSTGRES_USER"],
          "--pwfile", word, "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
         cwd=folder, stderr=subprocess.STDOUT,
     )  # fmt: skip

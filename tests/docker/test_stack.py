@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import compose_stack
 import httpx
 import object_store
 import pytest
+from prefect_stack import await_true
 
 pytestmark = pytest.mark.slow
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -75,18 +75,9 @@ def finished(stack, api, deployment: str, params: dict) -> dict:
         run = api.get(f"/flow_runs/{asked.json()['id']}").json()
         return run if run["state"]["type"] in FINAL else None
 
-    run = awaited(look, lambda: stack.log("worker") + stack.log("services"))
+    run = await_true(f"a run of {deployment}", look, seconds=300)
     assert run["state"]["type"] == "COMPLETED", (run["state"], stack.log("worker"))
     return run
-
-
-def awaited(look, explain, seconds: float = 300):
-    """What `look` returns once it is true."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, explain()
-        time.sleep(0.5)
-    return seen
 
 
 def test_the_server_answers_no_call_without_the_password(stack, api):
@@ -118,7 +109,7 @@ def test_a_run_goes_through_the_worker_and_the_services_record_its_tasks(stack, 
         states = [one["state_type"] for one in api.post("/task_runs/filter", json=question).json()]
         return states.count("COMPLETED") == 3  # one lists the parts, two render a batch
 
-    awaited(recorded, lambda: api.post("/task_runs/filter", json=question).text, seconds=60)
+    await_true("three completed task runs", recorded)
 
 
 def test_a_pool_grows_on_the_object_store_of_the_environment(stack, api, rendered):
@@ -148,11 +139,11 @@ def test_no_process_of_the_image_runs_as_root_or_may_write_the_installation(stac
 def test_the_services_are_unhealthy_once_they_are_gone_and_healthy_when_started_again(stack):
     assert stack.health("services").returncode == 0
     stack.kill("services")
-    said = awaited(
-        lambda: found if (found := stack.health("services")).returncode else None,
-        lambda: "the health check still passes without services",
-        seconds=60,
-    )
+
+    def failed() -> object:
+        return found if (found := stack.health("services")).returncode else None
+
+    said = await_true("the health check of killed services fails", failed)
     assert "no background service has been seen" in said.stderr
     stack.start("services")
     stack.wait_healthy("services")
