@@ -194,7 +194,8 @@ def _postgres(folder: Path, service: dict[str, Any]) -> list[str]:
     shutil.chown(word, folder.owner())
     subprocess.check_output(
         [*user, POSTGRES[-1].parent / "initdb", "--pgdata", data, "--pwfile", word,
-         "--username", own["POSTGRES_USER"], "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"],
+         "--username", own["POSTGRES_USER"], "--auth=scram-sha-256", "--encoding=UTF8",
+         "--no-sync"],
         cwd=folder, stderr=subprocess.STDOUT,
     )  # fmt: skip
     database = f"CREATE DATABASE {own['POSTGRES_DB']};\n".encode()

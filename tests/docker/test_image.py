@@ -3,9 +3,10 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-from compose_stack import ROOT, UID
+from compose_stack import COMPOSE, ROOT, UID
 from docker.utils.build import exclude_paths
 
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
@@ -69,6 +70,13 @@ def test_the_build_is_sent_what_it_copies_and_little_else():
     weights = sum((ROOT / one).stat().st_size for one in sent if "models/tiny" in str(one))
     rest = sum((ROOT / one).stat().st_size for one in sent) - weights
     assert rest < 3 * MEGABYTE
+
+
+def test_the_image_is_named_after_the_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tag = f"{project['name']}:{project['version']}"
+    assert f"--tag {tag} ." in DOCKERFILE
+    assert tag.replace(":", ":${POOLSTAR_VERSION:-") + "}" in COMPOSE.read_text()
 
 
 def test_every_file_that_the_dockerfile_copies_is_there():

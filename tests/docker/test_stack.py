@@ -89,6 +89,14 @@ def test_the_server_answers_no_call_without_the_password(stack, api):
     assert httpx.get(f"{stack.url}/api/health").json() is True, "health is open to probes"
 
 
+def test_the_pages_are_served_from_a_folder_that_the_user_may_write(stack):
+    page = httpx.get(f"{stack.url}/", follow_redirects=True)
+    assert page.status_code == 200
+    assert "<title>Prefect" in page.text
+    said = httpx.get(f"{stack.url}/ui-settings").json()
+    assert said["api_url"] == f"{stack.url}/api"
+
+
 def test_the_one_shot_service_has_registered_pool_deployments_and_automations(api):
     assert api.get("/work_pools/gpu").json()["concurrency_limit"] == 1
     deployed = {one["name"] for one in api.post("/deployments/filter", json={}).json()}
