@@ -5,7 +5,6 @@ from prefect import flow
 from flows.grow_pool import grow_pool
 from tasks.domain.parameters import GrowParams, Growth
 from tasks.grown import GrowResult
-from tasks.stage import threads
 
 
 @flow(name="grow-on-new-images", flow_run_name="grow from {folder}", log_prints=False)
@@ -16,5 +15,4 @@ def grow_on_new_images(folder: str, growth: Growth) -> GrowResult:
         folder: the folder of real images that the event names.
         growth: which pool grows by which defects; set it once, in the deployment's parameters.
     """
-    params = GrowParams(images=folder, **dict(growth))
-    return grow_pool.with_options(task_runner=threads(params.workers))(params)
+    return grow_pool(GrowParams(images=folder, **dict(growth)))

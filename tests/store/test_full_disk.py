@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("a small file system can be mounted by root alone")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(path) -> None:
-    with pytest.raises(OSError, match="No space"), path.open("wb", buffering=0) as file:
+    with suppress(OSError), path.open("wb", buffering=0) as file:
         while True:
             file.write(b"0" * 4096)
 
