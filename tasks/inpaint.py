@@ -18,7 +18,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=6, run_name="inpaint {plans[0].edit.kind} {plans[0].id} +", tags=("gpu",))
+@stage(version=6, run_name="inpaint {plans[0].edit.kind} {plans[0].id:.8} +", tags=("gpu",))
 def inpaint_batch(
     plans: Sequence[PlannedEdit], context: RunContext, params: InpaintParams
 ) -> list[Candidate]:

@@ -36,7 +36,7 @@ class Landed(Record):
     problems: tuple[str, ...]
 
 
-@task(task_run_name="land {start.run_id}", cache_policy=NO_CACHE, **RETRIED)
+@task(task_run_name="land {start.run_id:.8}", cache_policy=NO_CACHE, **RETRIED)
 def land_run(
     params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
 ) -> Landed | None:

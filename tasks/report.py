@@ -107,26 +107,33 @@ def default_report(pool: str, name: str = "report.html") -> str:
 
 
 def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
-    """A markdown table of tiles, cut before it weighs too much for the UI."""
+    """Tiles under their kind and prompt, cut before they weigh too much for the UI.
+
+    Two columns alone: with more of them the UI squeezes the pictures.
+    """
     lines = [
         f"# POOL★ {landed.version}",
         f"{landed.rows} images, manifest `{landed.manifest[:16]}`, "
         + ("verified" if landed.is_verified else "**changed since it was written**"),
-        "",
-        "| kind | source, region, candidate | S_i | realism | D_plaus | prompt |",
-        "|---|---|---|---|---|---|",
     ]
-    size, cut = sum(map(len, lines)), 0
+    size, cut, shown = sum(map(len, lines)), 0, None
     for tile in tiles:
-        line = (
-            f"| {cell(tile.kind)} | ![{cell(tile.kind)}]({tile.strip}) | {tile.s_i:.2f} "
-            f"| {tile.realism:.2f} | {tile.d_plaus:.2f} | {cell(tile.prompt)} |"
+        heading = f"{cell(tile.kind)}: {cell(tile.prompt)}"
+        row = (
+            f"| ![{cell(tile.kind)}]({tile.strip}) | S_i {tile.s_i:.2f}, realism "
+            f"{tile.realism:.2f}, D_plaus {tile.d_plaus:.2f} |"
         )
-        if size + len(line) > GALLERY_BYTES:
+        new = [row] if heading == shown else [*_table_of(heading), row]
+        if size + sum(len(line) + 1 for line in new) > GALLERY_BYTES:
             cut += 1
             continue
-        size += len(line) + 1
-        lines.append(line)
+        size += sum(len(line) + 1 for line in new)
+        lines, shown = lines + new, heading
     if cut:
         lines += ["", f"{cut} more in the HTML report."]
     return "\n".join(lines)
+
+
+def _table_of(heading: str) -> list[str]:
+    """The head of the table of one kind and prompt."""
+    return ["", f"## {heading}", "", "| source, region, candidate | scores |", "|---|---|"]

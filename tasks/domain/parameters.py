@@ -267,7 +267,10 @@ class PromptSpec(Parameters):
 class Growth(Parameters):
     """How a pool is grown, whatever the images."""
 
-    pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
+    pool: str = Field(
+        min_length=1,
+        description="The pool's folder or s3:// URI; deployed runs want absolute paths",
+    )
     prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
     run_seed: int = Field(0, ge=0, lt=2**63, description="Seed that all other seeds derive from")

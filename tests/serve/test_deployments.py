@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from deployed_runs import processes_of
@@ -100,21 +101,32 @@ def _stamp(moment: datetime) -> str:
 def test_an_event_that_names_a_folder_starts_a_run_with_it(runs, grown):
     name = "grow-on-new-images"
     path = f"/deployments/{runs.deployment(name)['id']}"
+    _announce(runs, "/data/too-early")
+    (early,) = await_true("a run by the event", lambda: runs.runs_of(name), 60)
+    failed = runs.ended(early["id"])
+    assert failed["state_type"] == "FAILED"
+    assert "growth" in failed["state"]["message"], "it says which parameter is still to be set"
     growth = {"growth": runs.growth("arrived")}
     runs.server.client.patch(path, json={"parameters": growth}).raise_for_status()
-    event = {
-        "occurred": datetime.now(UTC).isoformat(),
-        "event": "poolstar.images.arrived",
-        "resource": {"prefect.resource.id": "poolstar.line.3"},
-        "payload": {"folder": str(runs.plant)},
-        "id": "0d3f1a56-6f0b-4c5e-9d0a-0a4a40d5a001",
-    }
-    runs.server.client.post("/events", json=[event]).raise_for_status()
-    (run,) = await_true("a run by the event", lambda: runs.runs_of(name), 60)
+    _announce(runs, str(runs.plant))
+    await_true("another run", lambda: len(runs.runs_of(name)) == 2, 60)
+    (run,) = [one for one in runs.runs_of(name) if one["id"] != early["id"]]
     ended = runs.ended(run["id"])
     assert ended["state_type"] == "COMPLETED", ended["state"]
     assert ended["parameters"]["folder"] == str(runs.plant)
     assert runs.manifest("arrived") == runs.manifest("first")
+
+
+def _announce(runs, folder: str) -> None:
+    """Tell the server that a folder has arrived, as a camera's script would."""
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "poolstar.images.arrived",
+        "resource": {"prefect.resource.id": "poolstar.line.3"},
+        "payload": {"folder": folder},
+    }
+    runs.server.client.post("/events", json=[event]).raise_for_status()
 
 
 def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, grown):

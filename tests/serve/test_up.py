@@ -1,4 +1,4 @@
-"""poolstar up: starts and stops whole; each thing that is wrong gets a line that says what to do."""
+"""poolstar up: starts and stops whole; what is wrong gets a line that says what to do."""
 
 import json
 import shutil
