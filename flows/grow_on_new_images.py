@@ -15,5 +15,4 @@ def grow_on_new_images(folder: str, growth: Growth) -> GrowResult:
         folder: the folder of real images that the event names.
         growth: which pool grows by which defects; set it once, in the deployment's parameters.
     """
-    params = GrowParams(images=folder, **dict(growth))
-    return grow_pool(params)
+    return grow_pool(GrowParams(images=folder, **dict(growth)))
