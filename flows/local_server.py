@@ -168,9 +168,11 @@ def _stop_all(server: LocalServer, children: list[Child]) -> None:
     runs = {run for worker in workers for run in flow_runs_of(worker)}
     for worker in workers:
         stop(worker)
-    if runs and children[0].is_alive:
-        with speaking_to(server.url):
-            for name in put_back(runs):
-                say(f"waits for the next start, what it had computed is kept: {name}")
-    for child in children[:1]:
-        stop(child)
+    try:
+        if runs and children[0].is_alive:
+            with speaking_to(server.url):
+                for name in put_back(runs):
+                    say(f"waits for the next start, what it had computed is kept: {name}")
+    finally:
+        for child in children[:1]:
+            stop(child)

@@ -109,21 +109,22 @@ def default_report(pool: str, name: str = "report.html") -> str:
 def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
     """Tiles under their kind and prompt, cut before they weigh too much for the UI.
 
-    Two columns alone: with more of them the UI squeezes the pictures.
+    No table: the UI would squeeze the pictures into its columns.
     """
     lines = [
         f"# POOL★ {landed.version}",
         f"{landed.rows} images, manifest `{landed.manifest[:16]}`, "
-        + ("verified" if landed.is_verified else "**changed since it was written**"),
+        + ("verified" if landed.is_verified else "**changed since it was written**")
+        + ". Source, edited region, candidate:",
     ]
-    size, cut, shown = sum(map(len, lines)), 0, None
+    size, cut, shown = sum(map(len, lines)), 0, ""
     for tile in tiles:
-        heading = f"{cell(tile.kind)}: {cell(tile.prompt)}"
-        row = (
-            f"| ![{cell(tile.kind)}]({tile.strip}) | S_i {tile.s_i:.2f}, realism "
-            f"{tile.realism:.2f}, D_plaus {tile.d_plaus:.2f} |"
+        heading = f"## {cell(tile.kind)}: {cell(tile.prompt)}"
+        picture = (
+            f"![{cell(tile.kind)}]({tile.strip}) S_i {tile.s_i:.2f}, "
+            f"realism {tile.realism:.2f}, D_plaus {tile.d_plaus:.2f}"
         )
-        new = [row] if heading == shown else [*_table_of(heading), row]
+        new = ["", picture] if heading == shown else ["", heading, "", picture]
         if size + sum(len(line) + 1 for line in new) > GALLERY_BYTES:
             cut += 1
             continue
@@ -132,8 +133,3 @@ def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
     if cut:
         lines += ["", f"{cut} more in the HTML report."]
     return "\n".join(lines)
-
-
-def _table_of(heading: str) -> list[str]:
-    """The head of the table of one kind and prompt."""
-    return ["", f"## {heading}", "", "| source, region, candidate | scores |", "|---|---|"]

@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import torch
 from deployed_runs import Deployed, processes_of
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_stack import (
     ROOT,
     Stack,
@@ -21,24 +23,26 @@ from prefect_stack import (
     running,
 )
 
+from flows.database_check import database
+from flows.local_server import LocalServer
+from flows.up_check import everything
 from tasks.models.model_set import BUNDLED
 
 pytestmark = pytest.mark.slow
 
 
 def called(folder: Path, *words: str, **env: str):
-    """The command line away from any server."""
+    """The command line away from any server, in a process of its own."""
     return Stack("http://127.0.0.1", "", environment(folder, **env), folder).poolstar(*words)
 
 
-def checked(folder: Path, *words: str, **env: str) -> dict[str, tuple[bool, str]]:
-    """What `up --check` finds, by subject; the exit status says whether any of it is wrong."""
-    home = ("--home", str(folder / "home"))
-    done = called(folder, "up", "--check", "--json", *home, *words, **env)
-    assert "Traceback" not in done.stderr
-    found = {one["subject"]: one for one in json.loads(done.stdout)["findings"]}
-    assert done.returncode == any(one["is_wrong"] for one in found.values())
-    return {subject: (one["is_wrong"], one["text"]) for subject, one in found.items()}
+def checked(folder: Path, port: int, models: str = "tiny", needs_gpu: bool = False, **changes):
+    """What a check finds, by subject: whether it is wrong, and what it says."""
+    settings = {"database": f"sqlite+aiosqlite:///{folder / 'home' / 'server.db'}", **changes}
+    server = LocalServer(port=port, home=folder / "home", **settings)
+    found = list(everything(server, [models], needs_gpu))
+    assert not (folder / "home").exists(), "a check creates nothing"
+    return {one.subject: (one.is_wrong, one.text) for one in found}
 
 
 def is_wrong(found: dict[str, tuple[bool, str]], subject: str, *said: str) -> bool:
@@ -48,33 +52,45 @@ def is_wrong(found: dict[str, tuple[bool, str]], subject: str, *said: str) -> bo
 
 
 def test_a_check_before_the_start_finds_nothing_wrong(tmp_path):
-    found = checked(tmp_path, "--port", str(free_port()))
-    assert not any(is_bad for is_bad, _ in found.values()), found
-    assert {"port", "database", "disk", "gpu", "models"} <= set(found)
+    words = ("--home", str(tmp_path / "home"), "--port", str(free_port()))
+    done = called(tmp_path, "up", "--check", "--json", *words)
+    found = json.loads(done.stdout)["findings"]
+    assert done.returncode == 0, found
+    assert [one["subject"] for one in found] == ["port", "database", "disk", "gpu", "models"]
+    assert not any(one["is_wrong"] for one in found)
 
 
-def test_a_port_that_is_taken_and_a_gpu_that_is_not_there_are_told(tmp_path):
+def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        assert is_wrong(checked(tmp_path, "--port", port), "port", port, "--port")
-        done = called(tmp_path, "up", "--port", port, "--home", str(tmp_path / "home"))
+        port = taken.getsockname()[1]
+        assert is_wrong(checked(tmp_path, port), "port", str(port), "--port")
+        done = called(tmp_path, "up", "--port", str(port), "--home", str(tmp_path / "home"))
     assert done.returncode == 2
     assert f"cannot listen at 127.0.0.1:{port}" in done.stderr
     assert not (tmp_path / "home").exists()
-    without = checked(tmp_path, "--port", port, "--gpu", CUDA_VISIBLE_DEVICES="")
-    assert is_wrong(without, "gpu", "driver")
+    assert not is_wrong(checked(tmp_path, port), "port"), "it is free again"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_expected_and_not_there_is_told(tmp_path):
+    assert is_wrong(checked(tmp_path, free_port(), needs_gpu=True), "gpu", "driver")
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    free_gb = shutil.disk_usage(tmp_path).free / 1e9
+    monkeypatch.setattr("flows.up_check.MIN_FREE_GB", free_gb + 1000)
+    assert is_wrong(checked(tmp_path, free_port()), "disk", "--home")
 
 
 def test_a_damaged_model_set_is_told(tmp_path):
     shutil.copytree(BUNDLED["tiny"], tmp_path / "set")
     weights = tmp_path / "set" / "segmenter" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    port = str(free_port())
-    damaged = checked(tmp_path, "--port", port, "--models", str(tmp_path / "set"))
+    damaged = checked(tmp_path, free_port(), models=str(tmp_path / "set"))
     assert is_wrong(damaged, "models", "segmenter/model.safetensors")
-    missing = checked(tmp_path, "--port", port, "--models", str(tmp_path / "nowhere"))
+    missing = checked(tmp_path, free_port(), models=str(tmp_path / "nowhere"))
     assert is_wrong(missing, "models", "nowhere")
 
 
@@ -86,13 +102,16 @@ def test_a_damaged_model_set_is_told(tmp_path):
         (lambda url: url.replace("+asyncpg", ""), "postgresql+asyncpg://USER"),
         (lambda url: f"postgresql+asyncpg://a:secret@127.0.0.1:{free_port()}/x", "running"),
         (lambda url: "no url at all", "no database URL"),
+        (lambda url: "sqlite+aiosqlite://", "names no file"),
     ],
+    ids=["password", "name", "driver", "nobody", "text", "memory"],
 )
-def test_a_database_that_cannot_be_used_is_told(server, tmp_path, change, said):
-    url, port = change(server.database), str(free_port())
-    found = checked(tmp_path, "--port", port, "--database", url)
-    assert is_wrong(found, "database", said), found
-    assert not any(word in found["database"][1] for word in ("secret@", "%20secret", "short"))
+def test_a_database_that_cannot_be_used_is_told_without_its_password(server, change, said):
+    assert not database(server.database).is_wrong
+    found = database(change(server.database))
+    assert found.is_wrong
+    assert said in found.text
+    assert not any(word in found.text for word in ("secret@", "%20secret", "short"))
 
 
 def test_a_wrong_database_stops_the_start_with_a_line(server, tmp_path):
@@ -102,34 +121,36 @@ def test_a_wrong_database_stops_the_start_with_a_line(server, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("poolstar: database: ")
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_dead_server_is_told_and_leaves_no_half_pool(plant, tmp_path):
-    port = free_port()
-    dead = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    dead = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     pool = tmp_path / "pool"
-    for words in (("grow", str(plant), "--pool", str(pool), "--kind", "crack"), ("deploy",)):
-        done = called(tmp_path, *words, **dead)
-        assert done.returncode == 1
-        assert "Connection refused" in done.stderr
-        assert "`poolstar up`" in done.stderr
-        assert "Traceback" not in done.stderr
+    done = called(
+        tmp_path, "grow", str(plant), "--pool", str(pool), "--kind", "crack", **dead
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+    assert "`poolstar up`" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.glob("pool*")) == []
-    assert is_wrong(checked(tmp_path, "--port", str(free_port()), **dead), "server", "refused")
+
+
+def test_a_check_looks_at_the_server_that_is_configured(tmp_path):
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        assert is_wrong(checked(tmp_path, free_port()), "server", "refused", "PREFECT_API_URL")
 
 
 def test_a_running_server_without_its_deployments_is_told(server, tmp_path):
-    port = httpx.URL(server.url).port
-    path = "/deployments/name/run-trial/run-trial"
-    trial = server.get(path)
-    server.client.delete(f"/deployments/{trial['id']}").raise_for_status()
-    found = checked(tmp_path, "--port", str(port), "--database", server.database)
+    port, path = httpx.URL(server.url).port, "/deployments/name/run-trial/run-trial"
+    server.client.delete(f"/deployments/{server.get(path)['id']}").raise_for_status()
+    found = checked(tmp_path, port, database=server.database)
     assert found["deployments"][0]
     assert "run-trial" in found["deployments"][1]
     assert "poolstar deploy" in found["deployments"][1]
     assert server.poolstar("deploy").returncode == 0
-    assert server.get(path)["name"] == "run-trial"
+    assert not checked(tmp_path, port, database=server.database)["deployments"][0]
 
 
 def test_up_stops_whole_and_its_next_start_takes_up_what_was_running(plant, tmp_path):

@@ -24,8 +24,17 @@ def test_user_text_cannot_become_markup_in_the_gallery():
     text = gallery_markdown(LANDED, [tile(EVIL)])
     assert "<img" not in text
     assert "](http" not in text
-    row = text.splitlines()[-1]
-    assert row.replace("\\|", "").count("|") == 3
+    heading, _, picture = text.splitlines()[-3:]
+    assert heading.startswith("## &lt;img src=x")
+    assert picture.count("](") == 1
+    assert picture.endswith("S_i 0.80, realism 0.70, D_plaus 0.10")
+
+
+def test_a_kind_and_prompt_head_all_their_pictures():
+    text = gallery_markdown(LANDED, [tile("crack"), tile("crack"), tile("pore")])
+    heads = [line for line in text.splitlines() if line.startswith("#")]
+    assert heads == ["# POOL★ v1", "## crack: crack", "## pore: pore"]
+    assert text.count("![crack]") == 2
 
 
 def test_the_gallery_is_cut_before_it_weighs_too_much():
