@@ -15,14 +15,20 @@ def require_answer(url: str) -> None:
 
 
 async def require_services() -> None:
-    """Raises RuntimeError where no process of background services has been seen lately."""
+    """Raises RuntimeError where no process that schedules deployments has been seen lately.
+
+    The API server reports to Redis too, but runs no scheduler; Prefect 3.8 names the services'
+    queue itself, whatever the settings say.
+    """
     from docket import Docket
     from prefect.settings import get_current_settings
 
     settings = get_current_settings().server.docket
-    async with Docket(name=settings.name, url=settings.url) as docket:
-        if not await docket.workers():
-            raise RuntimeError(f"no background service has been seen in {settings.name}")
+    for name in ("prefect", settings.name):
+        async with Docket(name=name, url=settings.url) as docket:
+            if await docket.task_workers("schedule_deployments"):
+                return
+    raise RuntimeError("no background service has been seen lately")
 
 
 def main() -> None:
