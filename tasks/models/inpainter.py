@@ -16,6 +16,7 @@ from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, is_out_of_memory
+from tasks.models.single_file import load_single_file
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def load_pipeline(path: str | Path, dtype: "torch.dtype", *, revision: str | Non
     options: dict[str, Any] = {"dtype": dtype, "safety_checker": None}
     try:
         if str(path).endswith(".safetensors"):
-            return StableDiffusionInpaintPipeline.from_single_file(str(path), **options)
+            return load_single_file(Path(path), dtype)
         return StableDiffusionInpaintPipeline.from_pretrained(
             str(path),
             revision=revision,

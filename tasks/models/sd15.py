@@ -47,13 +47,17 @@ def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
 
 
 def _segmenter(folder: Path) -> Part:
-    """The SAM checkpoint that is there, the largest if there are several."""
+    """The SAM checkpoint that is there, the largest if there are several; published ones first."""
     for kind in ("sam_vit_h", "sam_vit_l", "sam_vit_b"):
-        name = f"{kind}_{CHECKPOINTS[kind]}.pth"
-        if (folder / name).is_file():
-            return Part(format=kind, path=name)
+        published = f"{kind}_{CHECKPOINTS[kind]}.pth"
+        named = sorted(path.name for path in folder.glob(f"{kind}_{'[0-9a-f]' * 6}.pth"))
+        if named:
+            return Part(format=kind, path=published if published in named else named[0])
     names = ", ".join(f"{kind}_{prefix}.pth" for kind, prefix in CHECKPOINTS.items())
-    raise ModelSetError(f"Expected one of {names} in {folder}, but none is there")
+    raise ModelSetError(
+        f"Expected one of {names} in {folder}, but none is there; another checkpoint's name ends "
+        "in the first 6 digits of its own sha256"
+    )
 
 
 def _inpainter(folder: Path) -> Part:

@@ -46,11 +46,11 @@ class SamConfig(BaseModel):
     stability_score_thresh: float = Field(0.25, ge=0, le=1)
 
 
-def _require_hash(path: Path, prefix: str) -> None:
-    """Raise unless the checkpoint's sha256 begins as its published name says."""
+def _require_hash(path: Path) -> None:
+    """Raise unless the checkpoint's sha256 begins with the digits that its name ends in."""
     if not path.is_file():
         raise ModelSetError(f"Expected a SAM checkpoint at {path}, but there is none")
-    found = file_sha256(path)
+    found, prefix = file_sha256(path), path.stem.rpartition("_")[2]
     if not found.startswith(prefix):
         raise ModelSetError(
             f"Expected {path.name} with a sha256 that begins with {prefix}, but it begins with "
@@ -153,7 +153,7 @@ class Segmenter:
         import torch
         from segment_anything import sam_model_registry
 
-        _require_hash(path, CHECKPOINTS[kind])
+        _require_hash(path)
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
             sam = sam_model_registry[kind.removeprefix("sam_")]()
