@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from flows import adapt_command, export_command, models_commands, pool_commands, trial_commands
+from flows import (
+    adapt_command,
+    export_command,
+    judge_command,
+    models_commands,
+    pool_commands,
+    reproduce_command,
+    trial_commands,
+)
 from flows.terminal import (
     AsJson,
     Models,
@@ -40,10 +48,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+reproduce_command.register(pool_commands.app)
 app.add_typer(pool_commands.app, name="pool")
 app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
 export_command.register(app)
+judge_command.register(app)
 trial_commands.register(app)
 
 

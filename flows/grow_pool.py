@@ -2,6 +2,7 @@
 
 from prefect import flow, get_run_logger, unmapped
 
+from flows.reading import read_sources
 from tasks.describe import describe_batch
 from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
@@ -10,16 +11,14 @@ from tasks.domain.records import Ref, RunContext
 from tasks.domain.rounds import batches, shortfalls
 from tasks.energy import begin_run, tally_energy
 from tasks.grown import Grown, GrowResult, strategies_of
-from tasks.ingest import ingest_batch, list_source_files
 from tasks.inpaint import inpaint_batch
 from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
-from tasks.prepare import RunStart, forgotten_sources, prepare_run, snapshot_pool, with_words
+from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
 from tasks.report import publish_run, report_progress
-from tasks.segment import segment_batch
 from tasks.watch import watch_run
 
 
@@ -33,7 +32,7 @@ def grow_pool(params: GrowParams) -> GrowResult:
     began = begin_run(params)
     params = with_words(params, open_model_set(params.models))
     context = prepare_run(params)
-    grown = _read_sources(params, context)
+    grown = read_sources(params, context)
     described = describe_batch.map(
         batches(grown.real_sources, params.batch_size),
         batches(grown.real_beads, params.batch_size),
@@ -47,24 +46,6 @@ def grow_pool(params: GrowParams) -> GrowResult:
     landed = land_run(params, context, run, settled, energy)
     watched = watch_run(params, context, landed, settled)
     return publish_run(params, context, landed, settled, energy, watched, began.time_s)
-
-
-def _read_sources(params: GrowParams, context: RunContext) -> Grown:
-    """Images in, sources with beads out; everything refused is kept with its reason."""
-    files, refused = list_source_files(params.images)
-    ingested = ingest_batch.map(
-        batches(files, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
-    ).result()
-    grown = Grown.of_ingested(files, refused, ingested)
-    segmented = segment_batch.map(
-        batches(grown.sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    return grown.with_beads(segmented)
 
 
 def _grow_rounds(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tasks.domain.diversity import CoverageComparison
 from tasks.domain.funnel import Funnel
 from tasks.domain.judging import Judgement
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import RunParams
 
 KEPT, REFUSED, LIMIT, INK = "#1f7a5c", "#c9ced6", "#c0392b", "#2b3440"
 STYLE = {
@@ -43,7 +43,7 @@ def funnel_chart(funnel: Funnel) -> str:
         return svg_uri(figure)
 
 
-def score_histograms(judgement: Judgement, params: GrowParams) -> str:
+def score_histograms(judgement: Judgement, params: RunParams) -> str:
     """Each score over all candidates but placebos, accepted ones green, thresholds red."""
     limits: list[tuple[str, str, float | None]] = [
         ("S_i", "s_i", params.score.min_s_i),

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.context import FlowRunContext
 
 from tasks.domain.energy import RunEnergy, run_energy
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import RunParams
 from tasks.domain.records import Record, RunContext
 from tasks.grown import Settled
 from tasks.meter import LEDGER, meter_for
@@ -23,7 +23,7 @@ class Began(Record):
     joules: dict[str, float]
 
 
-def begin_run(params: GrowParams) -> Began:
+def begin_run(params: RunParams) -> Began:
     """Note time and counters at the beginning of the flow that calls this."""
     seconds, joules = meter_for(resolve_device(params.device)).totals()
     flow = FlowRunContext.get()
@@ -33,7 +33,7 @@ def begin_run(params: GrowParams) -> Began:
 
 @task(task_run_name="energy")
 def tally_energy(
-    params: GrowParams, context: RunContext, began: Began, settled: Settled
+    params: RunParams, context: RunContext, began: Began, settled: Settled
 ) -> RunEnergy:
     """What the run has used so far: its stages' shares, and what its reused results once cost."""
     now_s, now = meter_for(resolve_device(context.device)).totals()

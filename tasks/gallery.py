@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tasks.domain.images import display_range, display_rgb
-from tasks.domain.records import Judged, Record
+from tasks.domain.records import ForeignEdit, Judged, Record
 from tasks.sources import source_pixels
 from tasks.store.files import ContentStore
 
@@ -33,8 +33,7 @@ class Tile(Record):
     realism: float
     utility: float
     d_plaus: float
-    strength: float
-    seed: int
+    making: str
     is_placebo: bool
     reasons: tuple[str, ...]
 
@@ -53,8 +52,7 @@ def tile_of(judged: Judged, store: ContentStore) -> Tile:
         realism=scores.realism,
         utility=scores.utility,
         d_plaus=scores.d_plaus,
-        strength=edit.strength,
-        seed=edit.seed,
+        making=f"by {edit.maker}" if isinstance(edit, ForeignEdit) else f"strength {edit.strength}",
         is_placebo=edit.is_placebo,
         reasons=judged.verdict.reasons,
     )

@@ -46,10 +46,10 @@ def ingest_batch(
     `forgotten` gives the reason of sources that were withdrawn, by id: no byte of them is kept.
     """
     store = ContentStore(context.store_uri)
-    return [_ingested(file, store, params, forgotten or {}) for file in files]
+    return [ingested(file, store, params, forgotten or {}) for file in files]
 
 
-def _ingested(
+def ingested(
     file: SourceFile, store: ContentStore, params: IngestParams, forgotten: Mapping[str, str]
 ) -> Source | Refusal:
     """One file as a source or a refusal."""
@@ -85,7 +85,7 @@ def _defect(
     if file.label == "OK" or not (file.mask or file.boxes):
         return None
     if file.mask is not None:
-        return _read_mask(Path(file.mask), height_px, width_px, params)
+        return read_mask(Path(file.mask), height_px, width_px, params)
     mask = np.zeros((height_px, width_px), dtype=bool)
     for x, y, width, height in file.boxes:
         mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = True
@@ -97,9 +97,7 @@ def _defect(
     return mask
 
 
-def _read_mask(
-    path: Path, height_px: int, width_px: int, params: IngestParams
-) -> NDArray[np.bool_]:
+def read_mask(path: Path, height_px: int, width_px: int, params: IngestParams) -> NDArray[np.bool_]:
     """A mask file as (H, W) bool: True above half of its highest value."""
     try:
         pixels = decoded_pixels(path.read_bytes(), max_pixels=params.max_pixels, min_side_px=1)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.judging import Judgement, judge
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import RunParams
 from tasks.domain.records import Candidate, Ref, RunContext
 from tasks.domain.reference import RealReference
 from tasks.stage import stage
@@ -19,7 +19,7 @@ def judge_run(
     measured: Sequence[Ref],
     described: Sequence[Ref],
     pool: Ref,
-    params: GrowParams,
+    params: RunParams,
     context: RunContext,
     round_name: str,
 ) -> Judgement:

@@ -9,11 +9,12 @@ from typing import Any
 from prefect import task
 
 from tasks.domain.energy import RunEnergy
-from tasks.domain.parameters import GrowParams
-from tasks.domain.records import Judged, Record, RunContext
+from tasks.domain.parameters import GrowParams, RunParams
+from tasks.domain.records import Edit, ForeignEdit, Judged, Record, RunContext
 from tasks.grown import Settled
 from tasks.judge import concatenated
-from tasks.models.model_set import open_model_set
+from tasks.models.inpainter import effective_steps
+from tasks.models.model_set import ModelSet, library_versions, open_model_set
 from tasks.prepare import RunStart
 from tasks.source_rows import source_rows
 from tasks.store.archive import Archive
@@ -35,7 +36,7 @@ class Landed(Record):
 
 @task(task_run_name="land {start.run_id}")
 def land_run(
-    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+    params: RunParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
 ) -> Landed:
     """One commit and one tag; nothing when this very run has landed before."""
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
@@ -58,18 +59,18 @@ def land_run(
 
 
 def _run_row(
-    params: GrowParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
+    params: RunParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
 ) -> RunRow:
     """What the archive keeps of the run itself."""
     figures, models = settled.judgement.figures, open_model_set(context.models)
-    lineage = models.lineage
+    lineage = models.lineage if isinstance(params, GrowParams) else None  # it painted nothing
     return RunRow(
         run_id=start.run_id,
         base_version=start.base_version,
         params=params.model_dump_json(),
         calibration=json.dumps(figures.model_dump(mode="json")),
         funnel=settled.funnel.model_dump_json(),
-        versions=json.dumps(models.provenance("", "")["libraries"]),
+        versions=json.dumps(library_versions()),
         energy=energy.model_dump_json(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         model_set_fingerprint=context.models_fingerprint,
@@ -110,13 +111,13 @@ def _columns_of(
     def read(judged: Judged) -> dict[str, Any]:
         candidate = judged.candidate
         row = place[candidate.id]
-        provenance = models.provenance(candidate.device, candidate.dtype)
+        provenance = models.provenance(candidate.making)
         return _columns(judged, store, start.run_id) | {
+            **_making_columns(candidate.plan.edit, models),
             "embedding": arrays["embedding"][row],
             "embedding_image": arrays["embedding_image"][row],
             "model_set": models.name,
             "models": json.dumps(provenance, sort_keys=True),
-            "generation": models.generation,
         }
 
     for judged in settled.judgement.judged:
@@ -132,13 +133,7 @@ def _columns(judged: Judged, store: ContentStore, run_id: str) -> dict[str, Any]
         "source_id": plan.source.id,
         "kind": edit.kind,
         "prompt": edit.prompt,
-        "negative_prompt": edit.negative_prompt,
         "region": str(edit.region),
-        "seed": edit.seed,
-        "strength": edit.strength,
-        "guidance_scale": edit.guidance_scale,
-        "steps": edit.steps,
-        "effective_steps": candidate.effective_steps,
         "image": store.get(candidate.image),
         "mask": store.get(plan.region),
         "bead_mask": store.get(plan.bead.mask),
@@ -152,4 +147,19 @@ def _columns(judged: Judged, store: ContentStore, run_id: str) -> dict[str, Any]
         "is_placebo": edit.is_placebo,
         "created_at": candidate.created_at,
         "run_id": run_id,
+    }
+
+
+def _making_columns(edit: Edit | ForeignEdit, models: ModelSet) -> dict[str, Any]:
+    """The columns that say who made the image and how; what nobody told stays null."""
+    if isinstance(edit, ForeignEdit):
+        return {"maker": edit.maker, "maker_file": edit.file_sha256, "generation": edit.generation}
+    return {
+        "negative_prompt": edit.negative_prompt,
+        "seed": edit.seed,
+        "strength": edit.strength,
+        "guidance_scale": edit.guidance_scale,
+        "steps": edit.steps,
+        "effective_steps": effective_steps(edit.steps, edit.strength),
+        "generation": models.generation,
     }

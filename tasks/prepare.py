@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import BadInput, BadParameters, ImageRefused
-from tasks.domain.parameters import GrowParams, IngestParams, PromptSpec, SegmentParams
-from tasks.domain.records import Record, Ref, RegionStrategy, RunContext, Source
+from tasks.domain.parameters import (
+    GrowParams,
+    IngestParams,
+    PromptSpec,
+    RunParams,
+    SegmentParams,
+)
+from tasks.domain.records import Candidate, Record, Ref, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
 from tasks.models.model_set import Defaults, ModelSet, open_model_set
@@ -53,7 +59,7 @@ def _worded(spec: PromptSpec, models: ModelSet) -> PromptSpec:
     return spec.model_copy(update={"prompt": prompt, "region": region})
 
 
-def prepare_run(params: GrowParams) -> RunContext:
+def prepare_run(params: RunParams) -> RunContext:
     """The context of a run.
 
     Raises:
@@ -66,11 +72,12 @@ def prepare_run(params: GrowParams) -> RunContext:
         raise BadParameters(
             f"Expected a folder of images or a manifest, but {params.images!r} is not one"
         )
-    prompts = [(spec.kind, spec.prompt) for spec in params.prompts]
+    prompts = [(spec.kind, spec.prompt) for spec in params.budgets]
     if len(set(prompts)) < len(prompts):
         raise BadParameters("Expected each prompt once a kind, but one stands there twice")
     models = open_model_set(params.models)
-    _require_generation(models, params)
+    if isinstance(params, GrowParams):
+        _require_generation(models, params)
     Archive(params.pool).require_settled()
     Archive(params.pool).require_model_set(models.embedder_fingerprint)
     return _context(params, models.fingerprint)
@@ -94,11 +101,13 @@ def prepare_trial(params: TrialParams) -> RunContext:
     Raises:
         BadParameters: the surface's mask cannot be used.
         ModelSetError: the model set is not there.
+        ArchiveError: the pool is half forgotten.
     """
+    Archive(params.pool).require_settled()
     return _context(params, open_model_set(params.models).fingerprint)
 
 
-def _context(params: GrowParams | TrialParams, fingerprint: str) -> RunContext:
+def _context(params: RunParams | TrialParams, fingerprint: str) -> RunContext:
     """Where the files lie and which models look at them."""
     mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
@@ -156,13 +165,24 @@ def forgotten_sources(pool: str) -> dict[str, str]:
     return {grave.source_id: grave.reason for grave in Archive(pool).tombstones()}
 
 
-def snapshot_pool(params: GrowParams, context: RunContext, sources: Sequence[Source]) -> RunStart:
+def snapshot_pool(
+    params: RunParams,
+    context: RunContext,
+    sources: Sequence[Source],
+    candidates: Sequence[Candidate] = (),
+) -> RunStart:
     """The run's identity, and the embeddings of the version it starts from.
 
     A run that already landed starts again from where it did then, so that nothing changes.
     """
     archive = Archive(params.pool)
-    run_id = run_identity(params, sources, context.models_fingerprint, context.surface_mask)
+    run_id = run_identity(
+        params,
+        sources,
+        context.models_fingerprint,
+        context.surface_mask,
+        [one.id for one in candidates],
+    )
     base = archive.base_version_for(run_id)
     ids, rows = archive.embeddings(base)
     models = open_model_set(context.models)

@@ -14,7 +14,7 @@ from prefect.artifacts import (
 
 from tasks.domain.energy import RunEnergy
 from tasks.domain.markdown import cell
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import GrowParams, RunParams
 from tasks.domain.records import RunContext
 from tasks.gallery import Tile
 from tasks.grown import GrowResult, Settled
@@ -30,7 +30,7 @@ GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
 
 @task(task_run_name="publish {landed.version}")
 def publish_run(
-    params: GrowParams,
+    params: RunParams,
     context: RunContext,
     landed: Landed,
     settled: Settled,

@@ -10,8 +10,8 @@ from tasks.charts import coverage_chart, funnel_chart, score_histograms
 from tasks.domain.energy import RunEnergy
 from tasks.domain.funnel import reason_head
 from tasks.domain.judging import Judgement, RunFigures
-from tasks.domain.parameters import GrowParams
-from tasks.domain.records import SOUND, Judged
+from tasks.domain.parameters import JudgeParams, RunParams
+from tasks.domain.records import SOUND, ForeignEdit, Judged
 from tasks.gallery import Tile, tile_of
 from tasks.grown import Settled
 from tasks.land import Landed
@@ -23,11 +23,12 @@ from tasks.watch import Watched, drift_rows
 
 TILES_PER_KIND = 60
 TILES_PER_REASON = 6
+REFUSALS_SHOWN = 200
 PLACEBOS = "placebos (sound prompt; no defect may show)"
 
 
 def render_page(
-    params: GrowParams,
+    params: RunParams,
     models: ModelSet,
     landed: Landed,
     settled: Settled,
@@ -53,12 +54,15 @@ def render_page(
         funnel=settled.funnel,
         accepted=len(accepted),
         kinds={one.candidate.plan.edit.kind for one in accepted} - {SOUND},
-        prompts=prompt_rows(params, accepted),
+        is_foreign=isinstance(params, JudgeParams),
+        prompts=prompt_rows(params, judgement.judged),
         notes=notes_of(params, landed, judgement) + ledger_notes(watched),
         accepted_tiles=kept,
         hidden=hidden,
         refused_tiles=refused,
         refused_counts=counts,
+        refusals=settled.refusals[:REFUSALS_SHOWN],
+        refusals_hidden=max(0, len(settled.refusals) - REFUSALS_SHOWN),
         figures=figure_rows(judgement.figures),
         calibration=judgement.figures.calibration,
         charts={
@@ -110,15 +114,17 @@ def refused_tiles(
     return tiles, {name: len(members) for name, members in groups.items()}
 
 
-def prompt_rows(params: GrowParams, accepted: Iterable[Judged]) -> list[dict[str, Any]]:
-    """What came of each prompt."""
+def prompt_rows(params: RunParams, judged: Iterable[Judged]) -> list[dict[str, Any]]:
+    """What came of each prompt: of those wanted, or of those that came in."""
     groups: dict[tuple[str, str], list[Judged]] = defaultdict(list)
-    for one in accepted:
-        edit = one.candidate.plan.edit
-        groups[edit.kind, edit.prompt].append(one)
+    for one in judged:
+        groups[one.candidate.plan.edit.kind, one.candidate.plan.edit.prompt].append(one)
+    asked = {(spec.kind, spec.words): spec.target for spec in params.budgets} or {
+        key: len(members) for key, members in sorted(groups.items())
+    }
     rows = []
-    for spec in params.prompts:
-        members = groups[spec.kind, spec.words]
+    for (kind, prompt), count in asked.items():
+        members = [one for one in groups[kind, prompt] if one.verdict.accepted]
         means = {
             name: f"{np.mean([getattr(one.scores, name) for one in members]):.2f}"
             if members
@@ -126,13 +132,12 @@ def prompt_rows(params: GrowParams, accepted: Iterable[Judged]) -> list[dict[str
             for name in ("s_i", "realism", "d_plaus")
         }
         rows.append(
-            {"kind": spec.kind, "prompt": spec.prompt, "wanted": spec.target,
-             "accepted": len(members), **means}
-        )  # fmt: skip
+            {"kind": kind, "prompt": prompt, "wanted": count, "accepted": len(members), **means}
+        )
     return rows
 
 
-def notes_of(params: GrowParams, landed: Landed, judgement: Judgement) -> list[str]:
+def notes_of(params: RunParams, landed: Landed, judgement: Judgement) -> list[str]:
     """What a reader must know before trusting the pictures."""
     figures = judgement.figures
     notes = [f"verify found: {problem}" for problem in landed.problems]
@@ -154,13 +159,38 @@ def notes_of(params: GrowParams, landed: Landed, judgement: Judgement) -> list[s
         for one in judgement.judged
         if one.verdict.accepted
     )
-    short = [s.kind for s in params.prompts if counts[s.kind, s.words] < s.target]
+    short = [s.kind for s in params.budgets if counts[s.kind, s.words] < s.target]
     if short:
         notes.append(
             f"Fewer accepted than wanted for {', '.join(short)}: raise max_rounds, or look at the "
             "refused ones for the reason."
         )
-    return notes
+    return notes + foreign_notes(judgement)
+
+
+def foreign_notes(judgement: Judgement) -> list[str]:
+    """What a reader must know of candidates made elsewhere, a note a maker."""
+    edits = [one.candidate.plan.edit for one in judgement.judged]
+    makers: dict[str, list[ForeignEdit]] = defaultdict(list)
+    for edit in edits:
+        if isinstance(edit, ForeignEdit):
+            makers[edit.maker].append(edit)
+    return [
+        f"{len(made)} candidates were made elsewhere, by {maker}: poolstar cannot paint them "
+        "again, and which images their maker has learned from stands nowhere, so no trial can tell "
+        "whether its test images are among them."
+        + _unknown_note(sum(edit.generation is None for edit in made))
+        for maker, made in sorted(makers.items())
+    ]
+
+
+def _unknown_note(count: int) -> str:
+    if not count:
+        return ""
+    return (
+        f" The generation of {count} is unknown: trials leave them out. Say --generation 0 where "
+        "they were made from real images by a person or by a generator that learned from real ones."
+    )
 
 
 def figure_rows(figures: RunFigures) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from prefect.events import emit_event
 from tasks.domain.drift import VersionDrift, drift
 from tasks.domain.funnel import reason_head
 from tasks.domain.information import Information, InformationParams, information
-from tasks.domain.parameters import GrowParams, LoopParams
+from tasks.domain.parameters import LoopParams, RunParams
 from tasks.domain.records import Judged, Record, RunContext
 from tasks.domain.redundancy import RedundantPair, redundant_prompts
 from tasks.grown import Settled
@@ -30,7 +30,7 @@ class Watched(Record):
 
 
 @task(task_run_name="watch {landed.version}")
-def watch_run(params: GrowParams, context: RunContext, landed: Landed, settled: Settled) -> Watched:
+def watch_run(params: RunParams, context: RunContext, landed: Landed, settled: Settled) -> Watched:
     """Measure the version, and alarm by artifact and event where it drifts."""
     (found,) = pool_drift(params.pool, params.loop, [landed.version])
     told = pool_information(params.pool, InformationParams(), landed.version)
@@ -97,9 +97,11 @@ def drift_rows(versions: Sequence[VersionDrift]) -> list[dict[str, object]]:
 
 
 def _redundant(
-    params: GrowParams, context: RunContext, judged: Sequence[Judged]
+    params: RunParams, context: RunContext, judged: Sequence[Judged]
 ) -> list[RedundantPair]:
     """The run's prompts that could be merged."""
+    if not params.budgets:
+        return []
     verdicts = [
         Counter(
             "accepted"
@@ -109,9 +111,9 @@ def _redundant(
             if (one.candidate.plan.edit.kind, one.candidate.plan.edit.prompt)
             == (spec.kind, spec.words)
         )
-        for spec in params.prompts
+        for spec in params.budgets
     ]
     with embedder(context.models, context.models_fingerprint, context.device) as model:
-        rows = model.embed_text([spec.words for spec in params.prompts])
-    names = [f"{spec.kind}: {spec.words}" for spec in params.prompts]
+        rows = model.embed_text([spec.words for spec in params.budgets])
+    names = [f"{spec.kind}: {spec.words}" for spec in params.budgets]
     return redundant_prompts(names, rows, verdicts, params.energy.max_prompt_cosine)

@@ -37,7 +37,7 @@ def columns(row_id: str, **changes) -> dict:
         "mask": b"mask", "bead_mask": b"bead", "window_xywh": (1, 2, 64, 64),
         "embedding": unit(seed), "embedding_image": unit(seed + 1), "s_i": 0.8, "realism": 0.7,
         "utility": 0.9, "d_plaus": 0.1, "gates": "{}", "merged_ids": ("m1",), "is_placebo": False,
-        "model_set": "tiny", "models": "{}", "generation": 0,
+        "model_set": "tiny", "models": "{}", "maker": None, "maker_file": None, "generation": 0,
         "created_at": "2026-11-23T10:00:00+00:00", "run_id": "r1",
     } | changes  # fmt: skip
 

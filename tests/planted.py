@@ -202,13 +202,15 @@ class Bench:
             window_xywh=window_around(case.region, WINDOW_PX),
         )  # fmt: skip
         return Candidate(
-            plan=plan, image=image, effective_steps=12, device="cpu", dtype="float32",
-            created_at="2026-11-23T00:00:00+00:00",
+            plan=plan, image=image, making=None, created_at="2026-11-23T00:00:00+00:00",
         )  # fmt: skip
 
     def judged(self, cases: list[Case]) -> Judgement:
         """The pipeline's own measures and verdicts; budgets are never the limit."""
-        candidates = [self.candidate(case) for case in cases]
+        return self.verdicts([self.candidate(case) for case in cases])
+
+    def verdicts(self, candidates: list[Candidate]) -> Judgement:
+        """The same of candidates made already."""
         measured = measure_batch.fn(candidates, self.context)
         nothing = np.zeros((0, self.models.embedding_dim), np.float32)
         pool = self.store.put_arrays({"ids": np.zeros(0, "<U32"), "embeddings": nothing})

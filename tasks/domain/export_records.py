@@ -54,7 +54,8 @@ class Provenance(Record):
     """Where an exported image comes from; what only edits have is None for a real image.
 
     `mask_origin` says whether the defect's mask is the change that the edit made, or its region
-    because no change stood out; `none` for sound images.
+    because no change stood out; `none` for sound images. `maker` is who made it, where that was not
+    poolstar; the model set measured it then.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Provenance(Record):
     d_plaus: float | None = None
     model_set: str | None = None
     model_set_fingerprint: str | None = None
+    maker: str | None = None
     run_id: str | None = None
     painted_on: str | None = None
 

@@ -20,7 +20,7 @@ from tasks.domain.diversity import (
     k_center_greedy,
 )
 from tasks.domain.honesty import ablation_drop, honesty_reasons, real_vs_synthetic
-from tasks.domain.parameters import GrowParams
+from tasks.domain.parameters import RunParams
 from tasks.domain.plausibility import Plausibility, plausibility_reasons
 from tasks.domain.records import Candidate, Judged, Record, Scores, Stage, Verdict
 from tasks.domain.reference import Arrays, RealReference
@@ -105,7 +105,7 @@ def judge(
     real: RealReference,
     pool_embedding: NDArray[np.float32],
     pool_ids: Sequence[str],
-    params: GrowParams,
+    params: RunParams,
 ) -> Judgement:
     """Verdicts on all candidates of a run.
 
@@ -155,7 +155,7 @@ def _docket(
     measured: Arrays,
     real: RealReference,
     pool_embedding: NDArray[np.float32],
-    params: GrowParams,
+    params: RunParams,
 ) -> _Docket:
     """All scores that need no other candidate."""
     source = measured["source"]
@@ -233,7 +233,7 @@ def novelty_distance(
 
 
 def _merge_duplicates(
-    docket: _Docket, pool: NDArray[np.float32], pool_ids: Sequence[str], params: GrowParams
+    docket: _Docket, pool: NDArray[np.float32], pool_ids: Sequence[str], params: RunParams
 ) -> None:
     """Near-duplicates within the run and against the pool; placebos among themselves."""
     for placebos in (False, True):
@@ -252,7 +252,7 @@ def _merge_duplicates(
                 docket.refuse(row, Stage.DEDUPLICATE, ("near-duplicate in the pool",), keeper)
 
 
-def _novelty_reasons(distance: float, real: RealReference, params: GrowParams) -> tuple[str, ...]:
+def _novelty_reasons(distance: float, real: RealReference, params: RunParams) -> tuple[str, ...]:
     """U_i's two ends as reasons."""
     exotic = 2 * real.spreads["novelty"].q99
     redundant = 1 - params.deduplicate.max_cosine
@@ -266,7 +266,7 @@ def _novelty_reasons(distance: float, real: RealReference, params: GrowParams) -
 
 
 def _judge_honesty(
-    docket: _Docket, measured: Arrays, real: RealReference, params: GrowParams
+    docket: _Docket, measured: Arrays, real: RealReference, params: RunParams
 ) -> dict[str, float | None]:
     """Gate 3 on what is left; returns the figures of the run."""
     rows = docket.open_rows()
@@ -299,10 +299,10 @@ def _judge_honesty(
 
 
 def _spend_budget(
-    docket: _Docket, survivors: NDArray[np.int64], anchors: NDArray[np.float32], params: GrowParams
+    docket: _Docket, survivors: NDArray[np.int64], anchors: NDArray[np.float32], params: RunParams
 ) -> None:
     """Per prompt, the most diverse `target` survivors stay."""
-    for spec in params.prompts:
+    for spec in params.budgets:
         rows = np.array(
             [
                 i

@@ -150,6 +150,9 @@ def _place(life: Life) -> str:
 
 
 def _edit(row: Mapping[str, Any]) -> str:
+    if row["maker"] is not None:
+        asked = f'"{row["prompt"]}", ' if row["prompt"] else ""
+        return f"edit      {asked}made elsewhere by {row['maker']}, file {row['maker_file']}"
     avoided = f', avoiding "{row["negative_prompt"]}"' if row["negative_prompt"] else ""
     return (
         f'edit      "{row["prompt"]}"{avoided}; seed {row["seed"]}, strength {row["strength"]}, '
@@ -158,6 +161,12 @@ def _edit(row: Mapping[str, Any]) -> str:
 
 
 def _painter(life: Life) -> str:
+    if life.row["maker"] is not None:
+        generation = "unknown" if life.row["generation"] is None else life.row["generation"]
+        return (
+            f"models    {life.row['model_set']} {_fingerprint(life.models)} measured it; "
+            f"generation {generation}"
+        )
     models, lineage = life.models, life.lineage
     base = (models.get("adapted_from") or {}).get("set")
     learned = f", adapted from {base}" if base else ""
@@ -165,9 +174,13 @@ def _painter(life: Life) -> str:
         learned += f" on {lineage['sources']} real images ({lineage['ko']} with a defect)"
     where = f"; on {models['device']} in {models['dtype']}" if models.get("device") else ""
     return (
-        f"models    {life.row['model_set']} {str(models.get('fingerprint', ''))[:12]}{learned}"
+        f"models    {life.row['model_set']} {_fingerprint(models)}{learned}"
         f"{where}; generation {life.row['generation']}"
     )
+
+
+def _fingerprint(models: Mapping[str, Any]) -> str:
+    return str(models.get("fingerprint", ""))[:12]
 
 
 def _gates(checks: Sequence[Check]) -> list[str]:

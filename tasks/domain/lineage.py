@@ -7,6 +7,13 @@ from typing import Any
 
 from tasks.domain.records import Label, Record
 
+UNKNOWN = 1  # a maker of whom nothing is known may have learned from generated images
+
+
+def guarded_generation(generation: int | None) -> int:
+    """The generation of a pool's image as the guard against the loop counts it."""
+    return UNKNOWN if generation is None else generation
+
 
 class AdaptationSource(Record):
     """An image that a model set was trained on; id is the sha256 of its bytes.

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.domain.errors import BadParameters
-from tasks.domain.records import SOUND, RegionStrategy
+from tasks.domain.records import SOUND, UNNAMED_KIND, RegionStrategy
 
 Share = Field(ge=0.0, le=1.0)
 
@@ -228,25 +228,16 @@ class PromptSpec(Parameters):
         return self.prompt
 
 
-class GrowParams(Parameters):
-    """Everything `grow_pool` needs."""
+class RunParams(Parameters):
+    """What every run needs that ends in a version: real images, a pool, models and gates."""
 
     images: str = Field(
         min_length=1,
         description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
     )
     pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
-    prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
     run_seed: int = Field(0, ge=0, lt=2**63, description="Seed that all other seeds derive from")
-    sound_prompt: str | None = Field(
-        None, min_length=1, description="The placebos' prompt; default: the model set's own"
-    )
-    placebo_share: float = Field(0.15, ge=0, lt=1, description="Share of edits that are placebos")
-    max_rounds: int = Field(3, ge=1, le=50, description="Rounds of reject-and-try-again")
-    oversample: float = Field(
-        1.4, ge=1, le=20, description="Candidates made per accepted image still missing"
-    )
     batch_size: int = Field(32, ge=1, le=256, description="Images a mapped task handles")
     workers: int = Field(1, ge=1, le=64, description="Batches worked on at once on this machine")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
@@ -258,7 +249,6 @@ class GrowParams(Parameters):
     )
     ingest: IngestParams = IngestParams()
     segment: SegmentParams = SegmentParams()
-    inpaint: InpaintParams = InpaintParams()
     plausible: PlausibleParams = PlausibleParams()
     score: ScoreParams = ScoreParams()
     deduplicate: DeduplicateParams = DeduplicateParams()
@@ -268,11 +258,61 @@ class GrowParams(Parameters):
     loop: LoopParams = LoopParams()
 
     @property
+    def budgets(self) -> tuple[PromptSpec, ...]:
+        """How many are wanted of each prompt; nothing where all that pass are welcome."""
+        return ()
+
+
+class GrowParams(RunParams):
+    """Everything `grow_pool` needs."""
+
+    prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
+    sound_prompt: str | None = Field(
+        None, min_length=1, description="The placebos' prompt; default: the model set's own"
+    )
+    placebo_share: float = Field(0.15, ge=0, lt=1, description="Share of edits that are placebos")
+    max_rounds: int = Field(3, ge=1, le=50, description="Rounds of reject-and-try-again")
+    oversample: float = Field(
+        1.4, ge=1, le=20, description="Candidates made per accepted image still missing"
+    )
+    inpaint: InpaintParams = InpaintParams()
+
+    @property
+    def budgets(self) -> tuple[PromptSpec, ...]:
+        """The prompts with their targets."""
+        return self.prompts
+
+    @property
     def sound_words(self) -> str:
         """The placebos' prompt, once it is settled (`with_words`); BadParameters before."""
         if self.sound_prompt is None:
             raise BadParameters("Expected a prompt for placebos, but there is none yet")
         return self.sound_prompt
+
+
+class JudgeParams(RunParams):
+    """Everything `judge_candidates` needs; `images` are the real ones it is judged against."""
+
+    candidates: str = Field(
+        min_length=1,
+        description="Folder with sources/ and candidates/, or a manifest of sources and candidates",
+    )
+    kind: str = Field(
+        UNNAMED_KIND, min_length=1, description="Kind of defect where the pair names none"
+    )
+    maker: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="Who or what made the candidates, where the manifest does not say",
+    )
+    generation: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="0: made from real images by a person, or by a generator that learned from "
+        "real ones alone; null: unknown, which keeps them out of trials",
+    )
 
 
 class FactoryParams(Parameters):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Label = Literal["OK", "KO"]
 SOUND = "sound"
+UNNAMED_KIND = "defect"
 
 
 class Record(BaseModel):
@@ -37,6 +38,7 @@ class Stage(StrEnum):
 
     INGEST = "ingest"
     SEGMENT = "segment"
+    ADOPT = "adopt"
     REGION = "region"
     INPAINT = "inpaint"
     PLAUSIBLE = "plausible"
@@ -75,6 +77,24 @@ class SourceFile(Record):
     )
 
 
+class PairFile(Record):
+    """A candidate made elsewhere with its source, as listed, before either is read.
+
+    `mask` is the path of the edited region's mask, where it is given; `stamps` are size and time
+    of its files, which stand for their content in cache keys.
+    """
+
+    name: str
+    source: str
+    candidate: str
+    mask: str | None
+    kind: str
+    prompt: str
+    maker: str
+    generation: int | None
+    stamps: tuple[tuple[int, int], ...]
+
+
 class Source(Record):
     """A real image that was decoded and accepted; id is the sha256 of its bytes.
 
@@ -90,6 +110,19 @@ class Source(Record):
     width_px: int
     height_px: int
     defect: Ref | None = None
+
+
+class Pair(Record):
+    """A candidate made elsewhere and its source, both decoded and of one size and depth.
+
+    `image` is its pixels as PNG, `file_sha256` names the file they came in.
+    """
+
+    file: PairFile
+    source: Source
+    image: Ref
+    file_sha256: str
+    mask: Ref | None
 
 
 class Refusal(Record):
@@ -136,7 +169,7 @@ class Edit(Record):
 
 
 class PlannedEdit(Record):
-    """An edit with its region drawn: what the inpainter needs, by reference."""
+    """An edit with its region drawn, by reference."""
 
     id: str
     edit: Edit
@@ -146,19 +179,88 @@ class PlannedEdit(Record):
     window_xywh: tuple[int, int, int, int]
 
 
-class Candidate(Record):
-    """A source after an edit, not yet judged."""
+class Painting(Record):
+    """All that an edit's pixels depend on, beside model set and `Making`: it stands in every row.
 
-    plan: PlannedEdit
+    `image` is the source's bytes, `region` the mask of M.
+    """
+
     image: Ref
-    effective_steps: int
+    region: Ref
+    window_xywh: tuple[int, int, int, int]
+    prompt: str
+    negative_prompt: str
+    seed: int
+    strength: float = Field(gt=0, le=1)
+    guidance_scale: float = Field(ge=0)
+    steps: int = Field(ge=1)
+
+
+class Making(Record):
+    """The circumstances of painting that change pixels; with them a row can be painted again.
+
+    `threads` and `device_batch` decide in which order floating point adds up. `algorithm` is the
+    version of stage `inpaint`.
+    """
+
+    algorithm: int
+    feather_px: float = Field(ge=0)
     device: str
     dtype: str
+    hardware: str
+    threads: int = Field(ge=1)
+    device_batch: int = Field(ge=1)
+    libraries: dict[str, str]
+
+
+class ForeignEdit(Record):
+    """What is known of a change that was made elsewhere: what its maker told, and no more.
+
+    `name` and `file_sha256` are those of the candidate's file; `region` says whether its mask was
+    given or derived from the difference; `generation` is None where the maker's lineage is unknown.
+    """
+
+    source_id: str
+    kind: str
+    prompt: str
+    maker: str
+    generation: int | None
+    name: str
+    file_sha256: str
+    region: Literal["given", "derived"]
+
+    @property
+    def is_placebo(self) -> bool:
+        """Whether it is meant to show a sound bead."""
+        return self.kind == SOUND
+
+
+class ForeignPlan(Record):
+    """A foreign edit with its region, by reference; the counterpart of a PlannedEdit."""
+
+    id: str
+    edit: ForeignEdit
+    source: Source
+    bead: Bead
+    region: Ref
+    window_xywh: tuple[int, int, int, int]
+
+
+class Candidate(Record):
+    """A source after an edit, not yet judged.
+
+    `making` is None for one made elsewhere; its `created_at` is when it came in.
+    """
+
+    plan: PlannedEdit | ForeignPlan
+    image: Ref
+    making: Making | None
     created_at: str
 
     @property
     def id(self) -> str:
-        """The candidate's id: the hash of source, region, edit and model set."""
+        """The candidate's id: of an own one the hash of source, region, edit and model set; of a
+        foreign one that of source, pixels, region and edit."""
         return self.plan.id
 
 

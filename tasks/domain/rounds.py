@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from tasks.domain.parameters import GrowParams, PromptSpec
+from tasks.domain.parameters import PromptSpec, RunParams
 from tasks.domain.records import Judged, Ref, Source, content_id
 
 T = TypeVar("T")
 
 NOT_IN_IDENTITY = {
-    "images", "pool", "store", "report", "batch_size", "workers", "device", "energy", "loop",
+    "images", "candidates", "pool", "store", "report", "batch_size", "workers", "device", "energy",
+    "loop",
 }  # fmt: skip
 
 
@@ -31,19 +32,20 @@ def batches(items: Sequence[T], size: int) -> list[list[T]]:
 
 
 def run_identity(
-    params: GrowParams,
+    params: RunParams,
     sources: Iterable[Source],
     models_fingerprint: str,
     surface_mask: Ref | None = None,
+    candidate_ids: Iterable[str] = (),
 ) -> str:
     """The id of a run: equal for equal parameters, images and models, wherever they lie.
 
     Batch size, workers, device and paths are left out: they must not change what is grown. A given
-    mask of the surface counts by its content.
+    mask of the surface counts by its content; candidates made elsewhere count by their ids.
     """
     segment = params.segment.model_copy(update={"mask": None})
     params = params.model_copy(update={"segment": segment})
     settings = params.model_dump_json(exclude=NOT_IN_IDENTITY)
     images = sorted((source.id, source.label, source.kind) for source in sources)
     mask = [] if surface_mask is None else [surface_mask.sha256]
-    return content_id(settings, images, models_fingerprint, *mask)
+    return content_id(settings, images, models_fingerprint, *mask, *sorted(candidate_ids))

@@ -34,6 +34,15 @@ def half_precision(device: str) -> "torch.dtype":
     return torch.bfloat16 if has_bf16 else torch.float32
 
 
+def hardware_name(device: str) -> str:
+    """The GPU's name, or the widest instructions that torch uses on this CPU."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return torch.backends.cpu.get_cpu_capability()
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether the error says that memory ran out, on a GPU or on the host."""
     import torch

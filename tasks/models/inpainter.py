@@ -4,7 +4,8 @@ f(x, M, p) of article 3.2 on windows at the model's native resolution. diffusers
 int(steps * strength) steps, so 25 at .35 are 8; `effective_steps` says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
-from tasks.models.device import half_precision, is_out_of_memory
+from tasks.models.device import half_precision, hardware_name, is_out_of_memory
 from tasks.models.single_file import load_single_file
 
 if TYPE_CHECKING:
@@ -125,11 +126,38 @@ class Inpainter:
         pipeline.vae.to(memory_format=torch.channels_last)
         return cls(pipeline.to(device), device, dtype)
 
+    @property
+    def hardware(self) -> str:
+        """What computes, as far as it can change a rounding: the GPU, or the CPU's instructions."""
+        return hardware_name(self.device)
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that share a sum; how they share it changes its rounding."""
+        import torch
+
+        return torch.get_num_threads()
+
+    @contextmanager
+    def computing_as(self, *, device_batch: int, threads: int) -> Iterator[None]:
+        """In device batches of that size, with so many threads, while the block runs."""
+        import torch
+
+        before = self.device_batch, torch.get_num_threads()
+        self.device_batch = device_batch
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            self.device_batch = before[0]
+            torch.set_num_threads(before[1])
+
     def paint(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
         """The painted windows, in the jobs' order.
 
         Jobs are run in device batches of one size (the last one padded), so that an image does
-        not depend on how many others come along. Out of memory halves the batch and goes on.
+        not depend on how many others come along. Out of memory halves the batch and begins again:
+        all images of a call are of one batch size, which their record names.
 
         Returns:
             One (s, s, 3) float32 in [0, 255] a job; meaningful inside its region.
@@ -142,22 +170,23 @@ class Inpainter:
                 raise ShapeError(
                     f"Expected windows of {self.native_px} px, but got {job.region.shape}"
                 )
-        painted: list[NDArray[np.float32] | None] = [None] * len(jobs)
+        while True:
+            try:
+                return self._paint_all(jobs)
+            except RuntimeError as exc:
+                if not is_out_of_memory(exc) or self.device_batch == 1:
+                    raise
+                self.device_batch //= 2
+
+    def _paint_all(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
+        """All jobs, those of equal settings together."""
+        painted: dict[int, NDArray[np.float32]] = {}
         for settings in dict.fromkeys(job.settings for job in jobs):
             same = [i for i, job in enumerate(jobs) if job.settings == settings]
-            while same:
-                now, same = same[: self.device_batch], same[self.device_batch :]
-                try:
-                    windows = self._paint_batch([jobs[i] for i in now])
-                except RuntimeError as exc:
-                    if not is_out_of_memory(exc) or self.device_batch == 1:
-                        raise
-                    self.device_batch //= 2
-                    same = now + same
-                    continue
-                for i, window in zip(now, windows, strict=True):
-                    painted[i] = window
-        return [window for window in painted if window is not None]
+            for start in range(0, len(same), self.device_batch):
+                now = same[start : start + self.device_batch]
+                painted |= zip(now, self._paint_batch([jobs[i] for i in now]), strict=True)
+        return [painted[i] for i in range(len(jobs))]
 
     def reconstructed(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Each (s, s, 3) window as the autoencoder alone gives it back, float32 in [0, 255].

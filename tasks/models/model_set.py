@@ -19,11 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks.domain.errors import ModelSetError
 from tasks.domain.leakage import SIDE_PX
 from tasks.domain.lineage import Lineage
+from tasks.domain.records import Making
 from tasks.domain.shapes import DefectShape
 
 BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
 STRUCTURE = "lineage.safetensors"
-LIBRARIES = ("torch", "diffusers", "transformers", "segment-anything", "open_clip_torch")
+LIBRARIES = (
+    "torch", "diffusers", "transformers", "segment-anything", "open_clip_torch",
+    "numpy", "scipy", "pillow",
+)  # fmt: skip
 
 
 class Part(BaseModel):
@@ -37,6 +41,11 @@ class Part(BaseModel):
     adapter: str | None = Field(
         None, description="Folder of LoRA factors and learned tokens laid over the weights"
     )
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file of the set, by its path below the root, is the part's."""
+        places = [self.path, *([self.adapter] if self.adapter else [])]
+        return any(Path(name).is_relative_to(place) for place in places)
 
 
 class Defaults(BaseModel):
@@ -124,32 +133,41 @@ class ModelSet(BaseModel):
         adapter = self.inpainter.adapter
         return None if adapter is None else self.root / adapter
 
-    def provenance(self, device: str, dtype: str) -> dict[str, object]:
-        """Model ids, revisions, weight hashes, library versions, base; for every pool row."""
+    def provenance(self, making: Making | None) -> dict[str, object]:
+        """Model ids, revisions, weight hashes, libraries, how it was painted; for every pool row.
+
+        A candidate made elsewhere (no `making`) owes nothing to the inpainter, which is left out.
+        """
+        named = {"segmenter": self.segmenter, "inpainter": self.inpainter,
+                 "embedder": self.embedder}  # fmt: skip
+        used = {k: v for k, v in named.items() if making is not None or k != "inpainter"}
         told: dict[str, object] = {
             "set": self.name,
             "set_version": self.version,
             "fingerprint": self.fingerprint,
-            "parts": {
-                name: part.model_dump()
-                for name, part in (
-                    ("segmenter", self.segmenter),
-                    ("inpainter", self.inpainter),
-                    ("embedder", self.embedder),
-                )
+            "parts": {name: part.model_dump() for name, part in used.items()},
+            "weights": {
+                name: sha256
+                for name, sha256 in self.files.items()
+                if not name.endswith((".json", ".txt"))
+                and any(part.has_file(name) for part in used.values())
             },
-            "weights": {k: v for k, v in self.files.items() if not k.endswith((".json", ".txt"))},
-            "libraries": {name: metadata.version(name) for name in LIBRARIES},
-            "device": device,
-            "dtype": dtype,
+            "libraries": library_versions(),
         }
-        if self.lineage is not None:
+        if making is not None:
+            told |= making.model_dump()
+        if self.lineage is not None and making is not None:
             told["adapted_from"] = {
                 "set": self.lineage.base,
                 "set_version": self.lineage.base_version,
                 "fingerprint": self.lineage.base_fingerprint,
             }
         return told
+
+
+def library_versions() -> dict[str, str]:
+    """The installed version of every library that computes pixels or scores."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 def open_model_set(name_or_path: str) -> ModelSet:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tasks.domain.drift import Added, Looks
 from tasks.domain.errors import ArchiveError
 from tasks.domain.funnel import Funnel
+from tasks.domain.lineage import guarded_generation
 from tasks.domain.pose import region_pose
 from tasks.store.images import decoded_mask
 from tasks.store.rows import sources_schema
@@ -90,13 +91,14 @@ class Ground(PoolTables):
         batches = dataset.to_batches(columns=["id", bytes_of, *more], batch_size=block)
         while (batch := self._readable(lambda: next(batches, None))) is not None:
             rows = batch.to_pylist()
-            yield [{**row, "image": row.pop(bytes_of)} for row in rows]
+            yield [_seen(row, bytes_of) for row in rows]
 
     def _defects(self, version: str) -> dict[str, int]:
         """Generation of each accepted defect by id."""
         where = ~pc.field("is_placebo")
         table = self._read("pool", version, ["id", "generation"], where=where)
-        return dict(zip(table["id"].to_pylist(), table["generation"].to_pylist(), strict=True))
+        generations = map(guarded_generation, table["generation"].to_pylist())
+        return dict(zip(table["id"].to_pylist(), generations, strict=True))
 
     def _of(self, version: str, ids: list[str], columns: list[str]) -> pa.Table:
         table = self._read("pool", version, columns, where=among("id", ids))
@@ -122,6 +124,14 @@ class Ground(PoolTables):
         (row,) = self._read("runs", version, ["funnel", "params"], where=where).to_pylist()
         asked = frozenset(spec["kind"] for spec in json.loads(row["params"]).get("prompts", ()))
         return Funnel.model_validate_json(row["funnel"]).sources, asked
+
+
+def _seen(row: dict[str, Any], bytes_of: str) -> dict[str, Any]:
+    """A row with its bytes as `image`, and the generation that is guarded against."""
+    told = {**row, "image": row.pop(bytes_of)}
+    if "generation" in told:
+        told["generation"] = guarded_generation(told["generation"])
+    return told
 
 
 def _looks(table: pa.Table, angles: NDArray[np.float64], shares: NDArray[np.float64]) -> Looks:

@@ -6,6 +6,7 @@ run before it, so that history cannot be rewritten without its last seal changin
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from tasks.domain.errors import ArchiveError, PoolBroken
 from tasks.domain.tombstone import Tombstone
 from tasks.store.rows import SEALS_SCHEMA, RunRow
 from tasks.store.seals import manifest_of, seal_of, times_of
-from tasks.store.tables import SEALED, TABLES, PoolTables
+from tasks.store.tables import SEALED, TABLES, PoolTables, among
 
 JOURNAL = "forgetting.json"
 
@@ -43,9 +44,13 @@ class PoolHistory(PoolTables):
         rows = [] if version is None else self._current_runs(version)
         return self._readable(lambda: tombstones_of(rows))
 
-    def _register(self, name: str, version: str | None) -> dict[str, str]:
-        """The seal of each row that a table held up to a version, or up to now while writing."""
+    def _register(
+        self, name: str, version: str | None, ids: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """The seal of each row, or of some, that a table held up to a version or up to now."""
         mine = pc.field("table_name") == name
+        if ids is not None:
+            mine &= among("id", ids)
         read = self._readable(
             lambda: self._at("seals", version).to_table(columns=["id", "seal"], filter=mine)
         )

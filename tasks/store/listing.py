@@ -7,7 +7,7 @@ divided already; without any of these folders all images are sound. Masks lie be
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.domain.boxes import Box, parsed_boxes
 from tasks.domain.errors import BadInput, BadParameters, ImageRefused
-from tasks.domain.records import SOUND, Refusal, SourceFile, Stage
+from tasks.domain.records import SOUND, UNNAMED_KIND, Refusal, SourceFile, Stage
 from tasks.store.images import SUFFIXES
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".parquet"})
@@ -32,7 +32,6 @@ COLUMNS = {
 REQUIRED = ("path", "label")
 SPLITS = ("", "train", "test")
 OOD = "ood:"
-UNNAMED_KIND = "defect"
 NAMED_AT_MOST = 5
 
 
@@ -127,17 +126,11 @@ def _mask_beside(root: Path, name: str, split: str, parts: list[str]) -> str | N
 
 def _listed_manifest(path: Path) -> list[SourceFile]:
     """Rows of a manifest as files; anything wrong in it is named, and nothing is begun."""
-    rows = _read_table(path)
-    unknown = sorted(set(rows.columns) - set(COLUMNS))
-    missing = [name for name in REQUIRED if name not in rows.columns]
-    if unknown or missing:
-        known = "; ".join(f"{name} ({meaning})" for name, meaning in COLUMNS.items())
-        wrong = [f"unknown {', '.join(unknown)}"] * bool(unknown)
-        wrong += [f"missing {', '.join(missing)}"] * bool(missing)
-        raise BadParameters(f"Expected columns of {known} in {path}, but: {'; '.join(wrong)}")
+    rows = read_table(path)
+    require_columns(path, rows.columns, COLUMNS, REQUIRED)
     if rows.empty:
         raise BadParameters(f"Expected images in {path}, but it has no row")
-    paths = [_absolute(path.parent, text) for text in rows["path"]]
+    paths = [absolute(path.parent, text) for text in rows["path"]]
     _require_none(path, "every path once", [str(p) for p, n in Counter(paths).items() if n > 1])
     _require_none(path, "files that exist", [str(p) for p in paths if not p.is_file()])
     labels = rows["label"].str.upper()
@@ -146,8 +139,7 @@ def _listed_manifest(path: Path) -> list[SourceFile]:
     is_known = splits.isin(SPLITS) | splits.str.match(f"{OOD}.+")
     _require_none(path, "splits train, test or ood:<name>", sorted(set(splits[~is_known])))
     masks = [
-        _absolute(path.parent, text) if text else None
-        for text in rows.get("mask", [""] * len(rows))
+        absolute(path.parent, text) if text else None for text in rows.get("mask", [""] * len(rows))
     ]
     _require_none(path, "masks that exist", [str(p) for p in masks if p and not p.is_file()])
     boxes = _boxes(path, rows.assign(label=labels))
@@ -180,17 +172,33 @@ def _boxes(path: Path, rows: pd.DataFrame) -> list[tuple[Box, ...]]:
     return found
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def require_columns(
+    path: Path, found: Iterable[str], known: Mapping[str, str], required: Sequence[str]
+) -> None:
+    """Raise BadParameters for columns of a manifest that are unknown, or missing."""
+    names = set(found)
+    unknown = sorted(names - set(known))
+    missing = [name for name in required if name not in names]
+    if unknown or missing:
+        told = "; ".join(f"{name} ({meaning})" for name, meaning in known.items())
+        wrong = [f"unknown {', '.join(unknown)}"] * bool(unknown)
+        wrong += [f"missing {', '.join(missing)}"] * bool(missing)
+        raise BadParameters(f"Expected columns of {told} in {path}, but: {'; '.join(wrong)}")
+
+
+def read_table(path: Path) -> pd.DataFrame:
     """The table as texts, empty where there is nothing."""
     try:
         if path.suffix.lower() == ".csv":
             return pd.read_csv(path, dtype=str, keep_default_na=False)
-        return pd.read_parquet(path).fillna("").astype(str)
+        table = pd.read_parquet(path).astype(object)
+        return table.where(table.notna(), "").astype(str)
     except (OSError, ValueError, TypeError) as exc:  # pandas' and Arrow's errors are ValueErrors
         raise BadParameters(f"Expected a readable manifest at {path}, but: {exc}") from exc
 
 
-def _absolute(folder: Path, text: str) -> Path:
+def absolute(folder: Path, text: str) -> Path:
+    """A path of a manifest, which is relative to the manifest's folder."""
     return (folder / Path(text).expanduser()).absolute()
 
 

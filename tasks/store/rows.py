@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class PoolRow:
-    """One accepted image; `image`, `mask`, `bead_mask` are PNG bytes, the mask is the region M."""
+    """One accepted image; `image`, `mask`, `bead_mask` are PNG bytes, the mask is the region M.
+
+    An image made elsewhere names its `maker` and, as `maker_file`, the sha256 of the file that came
+    in; how it was painted is null, and so is its generation where the maker's lineage is unknown.
+    `model_set` measured it.
+    """
 
     id: str
     source_id: str
     kind: str
     prompt: str
-    negative_prompt: str
+    negative_prompt: str | None = None
     region: str
-    seed: int
-    strength: float
-    guidance_scale: float
-    steps: int
-    effective_steps: int
+    seed: int | None = None
+    strength: float | None = None
+    guidance_scale: float | None = None
+    steps: int | None = None
+    effective_steps: int | None = None
     image: bytes
     mask: bytes
     bead_mask: bytes
@@ -39,7 +44,9 @@ class PoolRow:
     is_placebo: bool
     model_set: str
     models: str
-    generation: int
+    maker: str | None = None
+    maker_file: str | None = None
+    generation: int | None
     created_at: str
     run_id: str
 
@@ -120,6 +127,7 @@ def pool_schema(dim: int, *, rejected: bool = False) -> pa.Schema:
         ("s_i", pa.float64()), ("realism", pa.float64()), ("utility", pa.float64()),
         ("d_plaus", pa.float64()), ("gates", pa.string()), ("merged_ids", pa.list_(pa.string())),
         ("is_placebo", pa.bool_()), ("model_set", pa.string()), ("models", pa.string()),
+        ("maker", pa.string()), ("maker_file", pa.string()),
         ("generation", pa.int32()), ("created_at", pa.string()), ("run_id", pa.string()),
     ]  # fmt: skip
     if rejected:

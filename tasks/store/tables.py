@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
-from tasks.store.rows import RUNS_SCHEMA, plain_rows
+from tasks.store.rows import RUNS_SCHEMA, PoolRow, plain_rows
 
 T = TypeVar("T")
 SEALED = ("pool", "rejected", "sources")
@@ -156,15 +157,20 @@ class PoolTables:
         return sorted(rows, key=lambda row: version_number(row["version"]))
 
     def _current_runs(self, version: str) -> list[dict[str, Any]]:
-        """Rows of `runs` that have every column.
+        """Rows of `runs`, of a pool whose tables have every column.
 
         Raises:
             ArchiveError: an older poolstar wrote the pool.
         """
-        missing = set(RUNS_SCHEMA.names) - set(self._schema("runs", version).names)
+        expected = {"runs": RUNS_SCHEMA.names, "pool": [one.name for one in fields(PoolRow)]}
+        missing = {
+            name
+            for table, names in expected.items()
+            for name in set(names) - set(self._schema(table, version).names)
+        }
         if missing:
             raise ArchiveError(
-                f"Expected a pool whose runs name {', '.join(sorted(missing))}, but {self.uri} was "
+                f"Expected a pool with columns {', '.join(sorted(missing))}, but {self.uri} was "
                 "written by an older poolstar; name another pool and grow it from the images again"
             )
         return self._runs(version)

@@ -26,6 +26,7 @@ def test_models_are_listed_and_checked(monkeypatch, capsys):
     assert (status, "whole" in err) == (0, True)
 
 
+JUDGE = ["judge", "nowhere", "--pool", "p", "--reference", "."]
 GROW = ["grow", "x", "--pool", "p"]
 
 
@@ -55,6 +56,12 @@ GROW = ["grow", "x", "--pool", "p"]
         (["nightly", ".", "--pool", "p", "--surface", "bead", "--mask", "m"], "exactly with the"),
         (["trial", ".", "--pool", "p", "--kind", "crack"], "one --kind"),
         (["nightly", "nowhere", "--pool", "p"], "neither"),
+        (["pool", "reproduce", "--all", "--pool", "nowhere"], "there is none"),
+        (["pool", "reproduce", "--pool", "p"], "either ids, or --all, or --sample"),
+        (["pool", "reproduce", "x", "--all", "--pool", "p"], "either ids, or --all, or --sample"),
+        (["pool", "reproduce", "x", "--rejected", "--pool", "p"], "--rejected with --all"),
+        ([*JUDGE, "--generation", "-1"], "generation"),
+        (JUDGE, "neither"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_one_line(monkeypatch, capsys, tmp_path, words, said):

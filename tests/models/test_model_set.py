@@ -6,9 +6,15 @@ from adapted import adapted_tiny, lineage_of, structure_of
 from PIL import Image
 
 from tasks.domain.errors import ModelSetError
+from tasks.domain.records import Making
 from tasks.factory.render import SOUND, render_weld
 from tasks.factory.styles import DEMO_PLANT
 from tasks.models.model_set import STRUCTURE, open_model_set, write_model_set
+
+MAKING = Making(
+    algorithm=7, feather_px=2.0, device="cpu", dtype="float32", hardware="AVX512", threads=2,
+    device_batch=16, libraries={"torch": "2.9"},
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +51,10 @@ def test_another_embedder_measures_otherwise(changed, adapted):
 
 def test_the_images_of_an_adapted_set_name_its_base(adapted):
     tiny = open_model_set("tiny")
-    assert adapted.provenance("cpu", "float32")["adapted_from"] == {
+    assert adapted.provenance(MAKING)["adapted_from"] == {
         "set": "tiny", "set_version": tiny.version, "fingerprint": tiny.fingerprint,
     }  # fmt: skip
-    assert "adapted_from" not in tiny.provenance("cpu", "float32")
+    assert "adapted_from" not in tiny.provenance(MAKING)
 
 
 def test_images_are_of_generation_0_unless_generated_ones_were_learned_from(photographs):

@@ -15,7 +15,7 @@ def tile(prompt: str, size: int = 1000) -> Tile:
     return Tile(
         id="0" * 32, kind=prompt, prompt=prompt, source=prompt,
         strip="data:image/jpeg;base64," + "A" * size,
-        s_i=0.8, realism=0.7, utility=0.9, d_plaus=0.1, strength=0.5, seed=1, is_placebo=False,
+        s_i=0.8, realism=0.7, utility=0.9, d_plaus=0.1, making="strength 0.5", is_placebo=False,
         reasons=(),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from tasks.store.tables import among
 
 TOLD = (
     "generation", "prompt", "negative_prompt", "seed", "strength", "guidance_scale", "steps",
-    "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "run_id",
+    "effective_steps", "s_i", "realism", "utility", "d_plaus", "model_set", "maker", "run_id",
 )  # fmt: skip
 COLUMNS = [
     "id", "source_id", "kind", "is_placebo", "region", "created_at", *TOLD, "image", "mask",

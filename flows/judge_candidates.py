@@ -1,0 +1,108 @@
+"""judge_candidates: images made elsewhere, through the same scores and gates, into POOL★."""
+
+from collections.abc import Sequence
+
+from prefect import flow, unmapped
+
+from flows.reading import read_sources
+from tasks.adopt import adopt_batch, read_pairs
+from tasks.describe import describe_batch
+from tasks.domain.parameters import JudgeParams
+from tasks.domain.planning import default_region
+from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
+from tasks.domain.rounds import batches
+from tasks.energy import begin_run, tally_energy
+from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates
+from tasks.grown import Grown
+from tasks.judge import judge_run
+from tasks.land import land_run
+from tasks.measure import measure_batch
+from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
+from tasks.report import publish_run
+from tasks.segment import segment_batch
+from tasks.store.pairs import list_pairs
+from tasks.watch import watch_run
+
+
+@flow(name="judge-candidates", flow_run_name="judge for {params.pool}", log_prints=False)
+def judge_candidates(params: JudgeParams) -> JudgeResult:
+    """Judge candidates made elsewhere against real images, and land them like our own.
+
+    Args:
+        params: the candidates, who made them, the real images, the pool, and how strictly.
+    """
+    began = begin_run(params)
+    files, refused = list_pairs(
+        params.candidates, kind=params.kind, maker=params.maker, generation=params.generation
+    )
+    context = prepare_run(params)
+    grown = read_sources(params, context)
+    reference = grown.real_sources
+    described = _described(reference, grown, files, params, context)
+    adopted = _adopted(files, params, context)
+    new = grown.add_adopted([refused, *adopted], params.loop.allow_generation)
+    require_candidates(grown)
+    run = snapshot_pool(params, context, reference, grown.candidates)
+    grown.measured.extend(_measured(grown.candidates, params, context))
+    judgement = judge_run(
+        grown.candidates, grown.measured, described, run.pool_embeddings, params, context, "foreign"
+    )
+    of_new = _described(new, grown, files, params, context)  # to be kept, not to judge by
+    settled = grown.settled(judgement, described + of_new)
+    energy = tally_energy(params, context, began, settled)
+    landed = land_run(params, context, run, settled, energy)
+    watched = watch_run(params, context, landed, settled)
+    result = publish_run(params, context, landed, settled, energy, watched, began.time_s)
+    return judge_result(result, settled)
+
+
+def _described(
+    sources: list[Source],
+    grown: Grown,
+    files: list[PairFile],
+    params: JudgeParams,
+    context: RunContext,
+) -> list[Ref]:
+    """What real images look like, zone by zone, in zones as the candidates' kinds suggest."""
+    kinds = [file.kind for file in files] or [params.kind]
+    strategies = list(dict.fromkeys(default_region(kind) for kind in kinds))
+    return describe_batch.map(
+        batches(sources, params.batch_size),
+        batches([grown.beads[one.id] for one in sources], params.batch_size),
+        strategies=unmapped(strategies),
+        context=unmapped(context),
+    ).result()
+
+
+def _adopted(
+    files: list[PairFile], params: JudgeParams, context: RunContext
+) -> list[Sequence[Candidate | Refusal]]:
+    """Pairs read, their sources' beads found, and their regions."""
+    read = read_pairs.map(
+        batches(files, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.ingest),
+        forgotten=unmapped(forgotten_sources(params.pool)),
+    ).result()
+    pairs = [one for part in read for one in part if isinstance(one, Pair)]
+    refusals = [one for part in read for one in part if isinstance(one, Refusal)]
+    sources = list({pair.source.id: pair.source for pair in pairs}.values())
+    segmented = segment_batch.map(
+        batches(sources, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.segment),
+    ).result()
+    beads = beads_of_pairs(pairs, sources, segmented)
+    adopted = adopt_batch.map(
+        batches(pairs, params.batch_size),
+        batches(beads, params.batch_size),
+        context=unmapped(context),
+    ).result()
+    return [refusals, *adopted]
+
+
+def _measured(candidates: list[Candidate], params: JudgeParams, context: RunContext) -> list[Ref]:
+    """The figures of all candidates, a ref a batch."""
+    return measure_batch.map(
+        batches(candidates, params.batch_size), context=unmapped(context)
+    ).result()
