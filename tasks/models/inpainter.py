@@ -17,12 +17,11 @@ from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
+from tasks.models.memory import chosen_batch
 from tasks.models.single_file import load_single_file
 
 if TYPE_CHECKING:
     import torch
-
-DEVICE_BATCH = {"cpu": 16, "cuda": 8}
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Inpainter:
         self._pipeline = pipeline
         self.device = device
         self.dtype = str(dtype).removeprefix("torch.")
-        self.device_batch = DEVICE_BATCH[device]
+        self.device_batch = chosen_batch(pipeline, device, dtype)
         self.native_px: int = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
         self._prompts: dict[str, torch.Tensor] = {}
 
