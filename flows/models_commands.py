@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.terminal import AsJson, print_json, quiet_prefect, say
+from tasks.domain.errors import BadParameters
 
 app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
 
@@ -43,6 +44,24 @@ def models_build(
     from tasks.build_models import Recipe
 
     say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
+
+
+@app.command("pull")
+def models_pull(
+    models: Annotated[str, typer.Argument(help="sd15; the only set that is fetched.")],
+    to: Annotated[Path, typer.Option(help="Folder to bring it into; called again, it goes on.")],
+    segmenter: Annotated[
+        str, typer.Option(help="sam_vit_b (0.4 GB), sam_vit_l (1.2 GB) or sam_vit_h (2.6 GB).")
+    ] = "sam_vit_b",
+) -> None:
+    """Fetch the real model set at pinned revisions, every file checked by its hash."""
+    from tasks.models.hub import pull_sd15
+
+    if models != "sd15":
+        raise BadParameters(f"Expected sd15, but got {models!r}; tiny ships with poolstar")
+    one = pull_sd15(to, segmenter, say)
+    say(f"{one.name}: {len(one.files)} files in {to}, fingerprint {one.fingerprint}")
+    say(f"export POOLSTAR_SD15={to.absolute()}")
 
 
 @app.command("describe")

@@ -19,6 +19,10 @@ from tasks.domain.errors import ModelSetError
 BLOCK_BYTES = 1 << 20
 TIMEOUT_S = 30
 COMPLETE = 416  # the range asked for begins at the file's end
+WITHOUT_CONNECTION = (
+    "Without a connection: run `poolstar models pull sd15 --to DIR` on a machine that has one, "
+    "copy DIR here, and check it with `poolstar models check DIR`"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ def fetch(files: list[RemoteFile], folder: Path, say: Callable[[str], None]) -> 
         if not _is_whole(part, one):
             part.unlink()
             raise ModelSetError(
-                f"Expected {one.path} with {one.kind} {one.digest[:12]}, but {one.url} gave another "
-                "file; it was deleted. Try again; if it stays so, do not use that source"
+                f"Expected {one.path} with {one.kind} {one.digest[:12]}, but {one.url} gave "
+                "another file; it was deleted. Try again; if it stays so, do not use that source"
             )
         part.replace(path)
 
@@ -120,12 +124,6 @@ def _failure(one: RemoteFile, folder: Path, error: Exception) -> str:
         f"Expected {one.path} from {one.url}, but the connection failed ({error}); what came is "
         f"kept, and the same command goes on from there. {WITHOUT_CONNECTION}"
     )
-
-
-WITHOUT_CONNECTION = (
-    "Without a connection: run `poolstar models pull sd15 --to DIR` on a machine that has one, copy "
-    "DIR here, and check it with `poolstar models check DIR`"
-)
 
 
 def _told(size_bytes: int | None) -> str:

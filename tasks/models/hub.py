@@ -111,7 +111,7 @@ def _listed(source: Repository) -> list[RemoteFile]:
         raise ModelSetError(
             f"Expected {source.name} at revision {source.revision[:12]} on the hub, but: {exc}"
         ) from exc
-    except (OSError, RuntimeError) as exc:
+    except Exception as exc:  # of whichever HTTP library the hub's client uses
         raise ModelSetError(
             f"Expected a connection to the hub for {source.name}, but: {exc}. {WITHOUT_CONNECTION}"
         ) from exc
