@@ -80,15 +80,26 @@ def models_check(
     models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file of a model set with its recorded sha256."""
+    """Compare every file of a model set with its recorded sha256, and its weights with the models.
+
+    Says what the set needs of a GPU.
+    """
+    from tasks.models.inspection import inspected
     from tasks.models.model_set import damaged_files, open_model_set
 
     one = open_model_set(models)
-    problems = damaged_files(one)
+    looked = inspected(one)
+    problems = damaged_files(one) + looked.problems
     if as_json:
-        print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
+        budget = None if looked.budget is None else looked.budget.model_dump()
+        print_json(
+            {"ok": not problems, "problems": problems, "fingerprint": one.fingerprint,
+             "vram_bytes": budget}
+        )  # fmt: skip
     else:
-        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
+        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'NOT WHOLE'}")
         for problem in problems:
             say(f"  {problem}")
+        if looked.budget is not None:
+            say(f"  GPU memory, reckoned, one window at a time: {looked.budget.in_words}")
     raise typer.Exit(1 if problems else 0)

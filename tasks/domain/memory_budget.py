@@ -87,6 +87,17 @@ class VramBudget(BaseModel):
         """All weights resident, one image being segmented."""
         return self.context + self.weights + self.segmenting
 
+    @property
+    def in_words(self) -> str:
+        """For a person, in GiB as graphics cards are sold."""
+        painting, segmenting, weights = (
+            bytes_ / 2**30 for bytes_ in (self.while_painting, self.while_segmenting, self.weights)
+        )
+        return (
+            f"{painting:.1f} GiB while painting, {segmenting:.1f} while segmenting "
+            f"(weights {weights:.1f})"
+        )
+
 
 def vram_budget(
     inpainter: InpainterSize, segmenter: SegmenterSize, embedder_parameters: int

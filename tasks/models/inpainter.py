@@ -48,7 +48,7 @@ def effective_steps(steps: int, strength: float) -> int:
     return max(1, min(int(steps * strength), steps))
 
 
-def _variant(folder: Path) -> str | None:
+def variant_of(folder: Path) -> str | None:
     """`fp16` where a folder holds only that, as the published SD 1.5 does in safetensors."""
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     half = folder / "unet" / "diffusion_pytorch_model.fp16.safetensors"
@@ -75,7 +75,7 @@ def load_pipeline(path: str | Path, dtype: "torch.dtype", *, revision: str | Non
             str(path),
             revision=revision,
             use_safetensors=True,
-            variant=_variant(Path(path)),
+            variant=variant_of(Path(path)),
             requires_safety_checker=False,
             **options,
         )

@@ -6,6 +6,7 @@ open_clip ships.
 """
 
 import gzip
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,36 @@ def load_single_file(path: Path, dtype: "torch.dtype") -> Any:
         safety_checker=None,
         requires_safety_checker=False,
     )
+
+
+def converted_shapes(
+    header: Mapping[str, tuple[int, ...]], parts: Mapping[str, Any]
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The weights that such a file gives each part, by diffusers' own conversion of its names.
+
+    Args:
+        header: shape of every tensor in the file.
+        parts: the models `unet`, `vae` and `text_encoder`; their configurations count.
+    """
+    import torch
+    from diffusers.loaders import single_file_utils as conversion
+
+    weights = {
+        name: torch.empty(shape, device="meta", dtype=torch.float16)
+        for name, shape in header.items()
+    }
+    found = {
+        "unet": conversion.convert_ldm_unet_checkpoint(dict(weights), dict(parts["unet"].config)),
+        "vae": conversion.convert_ldm_vae_checkpoint(dict(weights), dict(parts["vae"].config)),
+        "text_encoder": {
+            name.removeprefix("text_model."): value
+            for name, value in conversion.convert_ldm_clip_checkpoint(weights).items()
+        },
+    }
+    return {
+        part: {name: tuple(value.shape) for name, value in named.items()}
+        for part, named in found.items()
+    }
 
 
 def clip_tokenizer() -> Any:
