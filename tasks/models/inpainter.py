@@ -18,7 +18,7 @@ from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
 from tasks.models.memory import chosen_batch
-from tasks.models.single_file import load_single_file
+from tasks.models.single_file import load_single_file, require_inpainting
 
 if TYPE_CHECKING:
     import torch
@@ -70,15 +70,18 @@ def load_pipeline(path: str | Path, dtype: "torch.dtype", *, revision: str | Non
     options: dict[str, Any] = {"dtype": dtype, "safety_checker": None}
     try:
         if str(path).endswith(".safetensors"):
-            return load_single_file(Path(path), dtype)
-        return StableDiffusionInpaintPipeline.from_pretrained(
-            str(path),
-            revision=revision,
-            use_safetensors=True,
-            variant=variant_of(Path(path)),
-            requires_safety_checker=False,
-            **options,
-        )
+            pipeline = load_single_file(Path(path), dtype)
+        else:
+            pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+                str(path),
+                revision=revision,
+                use_safetensors=True,
+                variant=variant_of(Path(path)),
+                requires_safety_checker=False,
+                **options,
+            )
+        require_inpainting(pipeline.unet.config.in_channels)
+        return pipeline
     except (OSError, ValueError, KeyError) as exc:
         raise ModelSetError(
             f"Expected an inpainting pipeline in safetensors at {path}, but: {exc}"

@@ -14,13 +14,12 @@ from typing import Any
 from tasks.domain.errors import ModelSetError
 from tasks.domain.memory_budget import InpainterSize, SegmenterSize, VramBudget, vram_budget
 from tasks.models.embedder import WEIGHTS as CLIP_WEIGHTS
+from tasks.models.headers import Shapes, header_shapes
 from tasks.models.inpainter import variant_of
 from tasks.models.model_set import ModelSet
 from tasks.models.segmenter import TINY_FORMAT, SamConfig, build_sam, checkpoint_problem
-from tasks.models.single_file import CONFIG, converted_shapes
+from tasks.models.single_file import CONFIG, converted_shapes, require_inpainting
 
-Shapes = dict[str, tuple[int, ...]]
-INPAINTING_CHANNELS = 9  # latents, mask, latents of the masked image
 NAMED = 3
 
 
@@ -55,14 +54,12 @@ def _inpainter(models: ModelSet) -> tuple[InpainterSize, list[str]]:
     path = models.path_of(models.inpainter)
     is_single = path.suffix == ".safetensors"
     parts = _on_meta(lambda: _pipeline_parts(CONFIG if is_single else path))
-    held = converted_shapes(_header(path), parts) if is_single else _held(path, parts)
+    held = converted_shapes(header_shapes(path), parts) if is_single else _held(path, parts)
     unet, vae = parts["unet"].config, parts["vae"].config
+    require_inpainting(held["unet"].get("conv_in.weight", (0, unet.in_channels))[1])
     problems: list[str] = []
     for name, part in parts.items():
         problems += _differences(name, _shapes(part), held[name])
-    channels = held["unet"].get("conv_in.weight", (0, unet.in_channels))[1]
-    if channels != INPAINTING_CHANNELS:
-        problems = [not_inpainting(channels)]
     window_px = unet.sample_size * 2 ** (len(vae.block_out_channels) - 1)
     if window_px != models.native_window_px:
         problems.append(
@@ -76,14 +73,6 @@ def _inpainter(models: ModelSet) -> tuple[InpainterSize, list[str]]:
         window_px=window_px,
     )
     return size, problems
-
-
-def not_inpainting(channels: int) -> str:
-    """The sentence for a UNet that was not made for inpainting."""
-    return (
-        f"its UNet takes {channels} channels, inpainting needs {INPAINTING_CHANNELS}: this is "
-        "plain Stable Diffusion; take the inpainting one (stable-diffusion-inpainting)"
-    )
 
 
 def _pipeline_parts(folder: Path) -> dict[str, Any]:
@@ -109,7 +98,7 @@ def _held(folder: Path, parts: Mapping[str, Any]) -> dict[str, Shapes]:
     held = {}
     for name in parts:
         stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
-        header = _header(folder / name / f"{stem}{infix}.safetensors")
+        header = header_shapes(folder / name / f"{stem}{infix}.safetensors")
         held[name] = {
             key.removeprefix("text_model.") if name == "text_encoder" else key: shape
             for key, shape in header.items()
@@ -123,7 +112,7 @@ def _segmenter(models: ModelSet) -> tuple[SegmenterSize, list[str]]:
     if kind == TINY_FORMAT:
         config = SamConfig.model_validate(json.loads((path / "config.json").read_text()))
         sam = _on_meta(lambda: build_sam(config))
-        held = _header(path / "model.safetensors")
+        held = header_shapes(path / "model.safetensors")
     else:
         if problem := checkpoint_problem(path):
             raise ModelSetError(problem)
@@ -159,7 +148,7 @@ def _embedder(models: ModelSet) -> tuple[int, list[str]]:
     path = models.path_of(models.embedder)
     config = json.loads((path / "open_clip_config.json").read_text())["model_cfg"]
     model = _on_meta(lambda: CLIP(**config))
-    problems = _differences("clip", _shapes(model), _header(path / CLIP_WEIGHTS))
+    problems = _differences("clip", _shapes(model), header_shapes(path / CLIP_WEIGHTS))
     if config["embed_dim"] != models.embedding_dim:
         problems.append(
             f"its embeddings are {config['embed_dim']} wide, the set says {models.embedding_dim}"
@@ -178,19 +167,6 @@ def _on_meta(build: Callable[[], Any]) -> Any:
 def _shapes(model: Any) -> Shapes:
     """Name and shape of every weight that a model keeps."""
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def _header(path: Path) -> Shapes:
-    """Name and shape of every tensor in a safetensors file."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise ModelSetError(f"Expected {path}, but there is none")
-    try:
-        with safe_open(path, framework="np") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as exc:
-        raise ModelSetError(f"Expected safetensors in {path}, but: {exc}") from exc
 
 
 def _differences(what: str, wanted: Shapes, held: Shapes) -> list[str]:

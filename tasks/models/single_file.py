@@ -11,12 +11,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.models.headers import Shapes, header_shapes
+
 if TYPE_CHECKING:
     import torch
 
 CONFIG = Path(__file__).parent / "sd15_config"
 MERGES = 49152 - 256 - 2  # as CLIP reads the file that open_clip ships
 MAX_TOKENS = 77
+CHANNELS = 9  # latents, mask, latents of the masked image
+FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+
+
+def require_inpainting(channels: int) -> None:
+    """Raise a ValueError for a UNet that was not made for inpainting."""
+    if channels != CHANNELS:
+        raise ValueError(
+            f"its UNet takes {channels} channels, inpainting needs {CHANNELS}: this is plain "
+            "Stable Diffusion; take the inpainting one (stable-diffusion-inpainting)"
+        )
 
 
 def load_single_file(path: Path, dtype: "torch.dtype") -> Any:
@@ -27,6 +40,7 @@ def load_single_file(path: Path, dtype: "torch.dtype") -> Any:
     """
     from diffusers import StableDiffusionInpaintPipeline
 
+    require_inpainting(header_shapes(path)[FIRST_LAYER][1])
     return StableDiffusionInpaintPipeline.from_single_file(
         str(path),
         config=str(CONFIG),
@@ -38,9 +52,7 @@ def load_single_file(path: Path, dtype: "torch.dtype") -> Any:
     )
 
 
-def converted_shapes(
-    header: Mapping[str, tuple[int, ...]], parts: Mapping[str, Any]
-) -> dict[str, dict[str, tuple[int, ...]]]:
+def converted_shapes(header: Shapes, parts: Mapping[str, Any]) -> dict[str, Shapes]:
     """The weights that such a file gives each part, by diffusers' own conversion of its names.
 
     Args:
