@@ -40,7 +40,10 @@ def load_single_file(path: Path, dtype: "torch.dtype") -> Any:
     """
     from diffusers import StableDiffusionInpaintPipeline
 
-    require_inpainting(header_shapes(path)[FIRST_LAYER][1])
+    held = header_shapes(path)
+    if FIRST_LAYER not in held:
+        raise ValueError(f"it holds no {FIRST_LAYER}, as Stable Diffusion's checkpoints do")
+    require_inpainting(held[FIRST_LAYER][1])
     return StableDiffusionInpaintPipeline.from_single_file(
         str(path),
         config=str(CONFIG),
