@@ -49,6 +49,14 @@ def inspected(models: ModelSet) -> Inspection:
     return found
 
 
+def require_fitting(models: ModelSet) -> None:
+    """Raises ModelSetError naming every part whose weights are not there or are another model's."""
+    if problems := inspected(models).problems:
+        raise ModelSetError(
+            f"Expected a whole model set {models.name} at {models.root}, but {'; '.join(problems)}"
+        )
+
+
 def _inpainter(models: ModelSet) -> tuple[InpainterSize, list[str]]:
     """The diffusers folder, or the single file."""
     path = models.path_of(models.inpainter)
