@@ -17,7 +17,7 @@ from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
-from tasks.models.memory import chosen_batch
+from tasks.models.memory import chosen_batch, require_room
 from tasks.models.single_file import load_single_file, require_inpainting
 
 if TYPE_CHECKING:
@@ -114,8 +114,11 @@ class Inpainter:
         Args:
             adapter: folder of an adaptation (see `tasks.models.adapter`), merged into the weights.
 
+        Half precision where the device computes in it, channels last; attention is not sliced.
+
         Raises:
             ModelSetError: nothing usable is there; pickled weights are never loaded.
+            TransientError: the GPU is too full for it now.
         """
         import torch
 
@@ -126,6 +129,7 @@ class Inpainter:
         pipeline.set_progress_bar_config(disable=True)
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
+        require_room(pipeline, device, dtype)
         return cls(pipeline.to(device), device, dtype)
 
     @property

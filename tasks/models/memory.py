@@ -3,7 +3,8 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tasks.domain.memory_budget import InpainterSize, device_batch
+from tasks.domain.errors import TransientError
+from tasks.domain.memory_budget import InpainterSize, device_batch, painting_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -43,3 +44,16 @@ def chosen_batch(pipeline: Any, device: str, dtype: "torch.dtype") -> int:
         "%d windows of %d px at once: %.1f GB free on %s", batch, size.window_px, free / 1e9, device
     )
     return batch
+
+
+def require_room(pipeline: Any, device: str, dtype: "torch.dtype") -> None:
+    """Raise a TransientError where a GPU cannot take the weights and one window now."""
+    if device != "cuda":
+        return
+    size = inpainter_size(pipeline)
+    needed = size.parameters * dtype.itemsize + painting_bytes(size, dtype.itemsize)
+    if (free := free_bytes(device)) < needed:
+        raise TransientError(
+            f"Expected {needed / 1e9:.1f} GB free on the GPU for the inpainter, but there are "
+            f"{free / 1e9:.1f}; end what else uses it, or run with device='cpu'"
+        )

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tasks.domain.errors import TransientError
 from tasks.domain.memory_budget import (
     DECODER_TENSORS,
     UNET_TENSORS,
@@ -23,12 +24,14 @@ from tasks.domain.memory_budget import (
     painting_bytes,
     segmenting_bytes,
 )
+from tasks.models import memory
+from tasks.models.inpainter import load_pipeline
+from tasks.models.model_set import BUNDLED
 from tasks.models.single_file import CONFIG
 
 SD15 = InpainterSize(
     parameters=0, unet_width=320, decoder_width=256, latent_px=64, window_px=512
 )  # fmt: skip
-pytestmark = pytest.mark.slow
 
 
 class Living(TorchDispatchMode):
@@ -75,6 +78,7 @@ def _half():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_half")
 @pytest.mark.parametrize("images", [1, 2])
 def test_painting_takes_what_the_formula_says(images):
@@ -97,6 +101,7 @@ def test_painting_takes_what_the_formula_says(images):
     )
 
 
+@pytest.mark.slow
 def test_segmenting_takes_what_the_formula_says():
     found = _peak(
         sam_model_registry["vit_b"], lambda sam: sam.image_encoder(torch.empty(1, 3, 1024, 1024))
@@ -104,3 +109,17 @@ def test_segmenting_takes_what_the_formula_says():
     assert found == pytest.approx(
         segmenting_bytes(SegmenterSize(parameters=0, heads=12, tokens=4096)), rel=0.1
     )
+
+
+def test_a_full_gpu_is_said_and_an_emptier_one_takes_larger_batches(monkeypatch):
+    pipeline = load_pipeline(BUNDLED["tiny"] / "inpainter", torch.float16)
+    size = memory.inpainter_size(pipeline)
+    window = painting_bytes(size, 2)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 2 * size.parameters + window - 1)
+    with pytest.raises(TransientError, match="free on the GPU for the inpainter"):
+        memory.require_room(pipeline, "cuda", torch.float16)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 2 * size.parameters + window)
+    memory.require_room(pipeline, "cuda", torch.float16)
+    for windows, batch in ((1, 1), (3, 2), (4, 4), (100, 8)):
+        monkeypatch.setattr(memory, "free_bytes", lambda _, n=windows: n * window)
+        assert memory.chosen_batch(pipeline, "cuda", torch.float16) == batch
