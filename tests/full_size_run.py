@@ -2,9 +2,11 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from real_data import SHARED
 
@@ -53,6 +55,28 @@ def watched_stages() -> list[dict[str, Any]]:
     return stages
 
 
+def segmented(params: Any) -> dict[str, Any]:
+    """SAM on the first photograph, all models of the run resident: time, peak, what it found."""
+    from tasks.domain.parameters import SegmentParams
+    from tasks.models.loading import segmenter
+    from tasks.models.model_set import open_model_set
+    from tasks.segment import find_bead
+
+    models, first = open_model_set(params.models), sorted(Path(params.images).iterdir())[0]
+    image = np.asarray(Image.open(first).convert("RGB"))
+    _reset_peak()
+    started = time.perf_counter()
+    with segmenter(params.models, models.fingerprint, params.device) as sam:
+        best, masks = find_bead(sam, image, SegmentParams())
+    return {
+        "stage": "SAM on one photograph",
+        "seconds": time.perf_counter() - started,
+        "peak_gb": _peak_gb(),
+        "masks": len(masks),
+        "has_bead": best is not None,
+    }
+
+
 def main() -> None:
     """Run the parameters given as JSON; print what came of it as JSON."""
     from flows.terminal import quiet_prefect
@@ -65,6 +89,7 @@ def main() -> None:
     params = GrowParams.model_validate_json(sys.argv[1])
     stages = watched_stages()
     result = grow_pool.with_options(task_runner=threads(params.workers))(params)
+    stages.append(segmented(params))
     told = {"stages": stages, "result": result.model_dump(mode="json")}
     sys.stdout.write(json.dumps(told) + "\n")
 
