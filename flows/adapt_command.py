@@ -65,9 +65,8 @@ def adapt(
     )  # fmt: skip
     quiet_prefect()
     from flows.adapt_generator import adapt_generator
-    from tasks.stage import threads
 
-    result = adapt_generator.with_options(task_runner=threads(params.workers))(params)
+    result = adapt_generator(params)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

@@ -12,21 +12,28 @@ import typer
 
 from flows import (
     adapt_command,
+    deploy_command,
     export_command,
     judge_command,
     models_commands,
     pool_commands,
     reproduce_command,
     trial_commands,
+    up_command,
 )
 from flows.terminal import (
     AsJson,
+    Cluster,
+    Gpus,
     Models,
     PoolUri,
+    Runner,
     Surface,
     SurfaceMask,
+    Workers,
     print_json,
     quiet_prefect,
+    runner_of,
     said_plainly,
     say,
     surface_of,
@@ -52,9 +59,11 @@ reproduce_command.register(pool_commands.app)
 app.add_typer(pool_commands.app, name="pool")
 app.add_typer(models_commands.app, name="models")
 adapt_command.register(app)
+deploy_command.register(app)
 export_command.register(app)
 judge_command.register(app)
 trial_commands.register(app)
+up_command.register(app)
 
 
 def main() -> None:
@@ -123,6 +132,10 @@ def grow(
         int, typer.Option(help="Above 0: a set that learned from generated images may grow.")
     ] = 0,
     watts: Annotated[float, typer.Option(help="Mean power, where it cannot be measured.")] = 70.0,
+    runner: Runner = None,
+    cluster: Cluster = None,
+    gpus: Gpus = 0.0,
+    workers: Workers = None,
     store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
     report: Annotated[str | None, typer.Option(help="Where the HTML report goes.")] = None,
     as_json: AsJson = False,
@@ -151,6 +164,7 @@ def grow(
         inpaint=InpaintParams(strength=strength),
         loop=LoopParams(allow_generation=allow_generation),
         energy=EnergyParams(watts=watts),
+        **runner_of(runner, cluster, gpus, workers),
     )
     _grow(params, as_json)
 
@@ -171,9 +185,8 @@ def _grow(params: GrowParams, as_json: bool) -> None:
     """Run the flow and say what came of it."""
     quiet_prefect()
     from flows.grow_pool import grow_pool
-    from tasks.stage import threads
 
-    result = grow_pool.with_options(task_runner=threads(params.workers))(params)
+    result = grow_pool(params)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

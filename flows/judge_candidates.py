@@ -2,35 +2,39 @@
 
 from collections.abc import Sequence
 
-from prefect import flow, unmapped
+from prefect import flow, get_run_logger, unmapped
 
-from flows.reading import read_sources
+from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
+from tasks.deployed import check_places
 from tasks.describe import describe_batch
+from tasks.domain.energy import RunEnergy
 from tasks.domain.parameters import JudgeParams
 from tasks.domain.planning import default_region
 from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
 from tasks.domain.rounds import batches
-from tasks.energy import begin_run, tally_energy
-from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates
-from tasks.grown import Grown
+from tasks.energy import Began, begin_run, tally_energy
+from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates, take_in
+from tasks.grown import Grown, Settled
 from tasks.judge import judge_run
-from tasks.land import land_run
+from tasks.land import Landed, land_run
 from tasks.measure import measure_batch
 from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
 from tasks.report import publish_run
-from tasks.segment import segment_batch
+from tasks.runners import on_its_runner
 from tasks.store.pairs import list_pairs
 from tasks.watch import watch_run
 
 
 @flow(name="judge-candidates", flow_run_name="judge for {params.pool}", log_prints=False)
+@on_its_runner
 def judge_candidates(params: JudgeParams) -> JudgeResult:
     """Judge candidates made elsewhere against real images, and land them like our own.
 
     Args:
         params: the candidates, who made them, the real images, the pool, and how strictly.
     """
+    check_places(params)
     began = begin_run(params)
     files, refused = list_pairs(
         params.candidates, kind=params.kind, maker=params.maker, generation=params.generation
@@ -40,20 +44,45 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     reference = grown.real_sources
     described = _described(reference, grown, files, params, context)
     adopted = _adopted(files, params, context)
-    new = grown.add_adopted([refused, *adopted], params.loop.allow_generation)
+    new = take_in(grown, [refused, *adopted], params.loop.allow_generation)
     require_candidates(grown)
-    run = snapshot_pool(params, context, reference, grown.candidates)
     grown.measured.extend(_measured(grown.candidates, params, context))
-    judgement = judge_run(
-        grown.candidates, grown.measured, described, run.pool_embeddings, params, context, "foreign"
-    )
     of_new = _described(new, grown, files, params, context)  # to be kept, not to judge by
-    settled = grown.settled(judgement, described + of_new)
-    energy = tally_energy(params, context, began, settled)
-    landed = land_run(params, context, run, settled, energy)
+    settled, energy, landed = _judge_and_land(
+        params, context, grown, reference, described, of_new, began
+    )
     watched = watch_run(params, context, landed, settled)
     result = publish_run(params, context, landed, settled, energy, watched, began.time_s)
     return judge_result(result, settled)
+
+
+def _judge_and_land(
+    params: JudgeParams,
+    context: RunContext,
+    grown: Grown,
+    reference: list[Source],
+    described: list[Ref],
+    of_new: list[Ref],
+    began: Began,
+) -> tuple[Settled, RunEnergy, Landed]:
+    """Judge against the pool's last version and land on it; anew where another run was faster."""
+    while True:
+        run = snapshot_pool(params, context, reference, grown.candidates)
+        judgement = judge_run(
+            grown.candidates,
+            grown.measured,
+            described,
+            run.pool_embeddings,
+            params,
+            context,
+            "foreign",
+        )
+        settled = grown.settled(judgement, described + of_new)
+        energy = tally_energy(params, context, began, settled)
+        landed = land_run(params, context, run, settled, energy)
+        if landed is not None:
+            return settled, energy, landed
+        get_run_logger().info("another run has landed in %s meanwhile: judged anew", params.pool)
 
 
 def _described(
@@ -82,17 +111,12 @@ def _adopted(
         batches(files, params.batch_size),
         context=unmapped(context),
         params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
+        forgotten=unmapped(forgotten_sources([params.pool])),
     ).result()
     pairs = [one for part in read for one in part if isinstance(one, Pair)]
     refusals = [one for part in read for one in part if isinstance(one, Refusal)]
     sources = list({pair.source.id: pair.source for pair in pairs}.values())
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    beads = beads_of_pairs(pairs, sources, segmented)
+    beads = beads_of_pairs(pairs, sources, find_beads(sources, params, context))
     adopted = adopt_batch.map(
         batches(pairs, params.batch_size),
         batches(beads, params.batch_size),

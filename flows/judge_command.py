@@ -69,9 +69,8 @@ def judge(
     )  # fmt: skip
     quiet_prefect()
     from flows.judge_candidates import judge_candidates
-    from tasks.stage import threads
 
-    result = judge_candidates.with_options(task_runner=threads(params.workers))(params)
+    result = judge_candidates(params)
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

@@ -5,9 +5,9 @@ from prefect import flow, get_run_logger
 from flows.grow_pool import grow_pool
 from flows.run_trial import run_trial
 from tasks.dataset import nights_growth
+from tasks.deployed import check_places
 from tasks.domain.trial_parameters import NightlyParams
 from tasks.domain.trial_records import TrialResult
-from tasks.stage import threads
 
 
 @flow(name="nightly", flow_run_name="nightly {params.trial.pool}", log_prints=False)
@@ -17,10 +17,11 @@ def nightly(params: NightlyParams) -> TrialResult:
     Args:
         params: the trial, and by it the images, the pool and the mix.
     """
+    check_places(params)
     growth = nights_growth(params)
     if growth is None:
         get_run_logger().info("%s holds what its mix asks for", params.trial.pool)
     else:
-        grow_pool.with_options(task_runner=threads(params.trial.workers))(growth)
+        grow_pool(growth)
     trial = params.trial.model_copy(update={"promote": True, "version": None})
-    return run_trial.with_options(task_runner=threads(trial.workers))(trial)
+    return run_trial(trial)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from prefect import flow, unmapped
 
 from flows.grow_pool import grow_pool
+from flows.reading import find_beads, read_files
 from tasks.dataset import growth_of, open_dataset, prompts_of
+from tasks.deployed import check_places
 from tasks.domain.mix import recommended_share
 from tasks.domain.perturbation import SEVERITIES
 from tasks.domain.records import Bead, Ref, Refusal, RunContext
@@ -16,12 +18,10 @@ from tasks.domain.trial_parameters import TrialParams
 from tasks.domain.trial_records import Place, ScoredSet, Trained, Training, TrialResult, ViewedImage
 from tasks.evaluate import EvaluationRules, evaluate_arm, price_share
 from tasks.frame import frame_batch
-from tasks.ingest import ingest_batch
-from tasks.prepare import forgotten_sources, prepare_trial
+from tasks.prepare import prepare_trial
 from tasks.publish_trial import publish_trial
+from tasks.runners import on_its_runner
 from tasks.score import score_detector
-from tasks.segment import segment_batch
-from tasks.stage import threads
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.train import train_detector
@@ -48,17 +48,18 @@ from tasks.views import (
 
 
 @flow(name="run-trial", flow_run_name="trial {params.dataset}", log_prints=False)
+@on_its_runner
 def run_trial(params: TrialParams) -> TrialResult:
     """Compare detectors trained with and without the pool, on real images held out.
 
     Args:
         params: the dataset, the pool, the arms, the detector, the price of errors.
     """
+    check_places(params)
     started = time.time()
     division, refused = open_dataset(params)
     if Archive(params.pool).latest() is None:
-        grow = grow_pool.with_options(task_runner=threads(params.workers))
-        grow(growth_of(params, division, prompts_of(params, division)))
+        grow_pool(growth_of(params, division, prompts_of(params, division)))
     context = prepare_trial(params)
     pool, champion = pool_images(params)
     images = _read_images(params, context, division, refused)
@@ -80,18 +81,9 @@ def _read_images(
     What was withdrawn from the pool is refused like what cannot be read.
     """
     files = [*division.train, *division.test, *division.ood]
-    ingested = ingest_batch.map(
-        batches(files, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
-    ).result()
+    ingested = read_files(files, [params.pool], params, context)
     sources = [one for part in ingested for one in part if not isinstance(one, Refusal)]
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
+    segmented = find_beads(sources, params, context)
     beads = [one for part in segmented for one in part if isinstance(one, Bead)]
     frames = frame_batch.map(batches(beads, params.batch_size), context=unmapped(context)).result()
     return TrialImages.of(division, ingested, beads, frames, refused)

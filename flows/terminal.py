@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
@@ -12,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from tasks.domain.errors import BadInput, PoolstarError
+from tasks.domain.parameters import RunnerParams
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 PoolUri = Annotated[str, typer.Option("--pool", help="The pool's folder or s3:// URI.")]
@@ -27,6 +30,17 @@ SurfaceMask = Annotated[
     str | None,
     typer.Option("--mask", help="Mask of what is inspected, one for all images (fixed camera)."),
 ]
+
+Runner = Annotated[
+    Literal["threads", "dask", "ray"] | None,
+    typer.Option(help="Where tasks run: threads (default), or processes of a Dask or Ray cluster."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="A cluster that runs, e.g. tcp://host:8786; default: processes here."),
+]
+Gpus = Annotated[float, typer.Option(help="GPUs a GPU task asks of the cluster.")]
+Workers = Annotated[int | None, typer.Option(help="Tasks at once on this machine.")]
 
 
 @contextmanager
@@ -54,20 +68,54 @@ def surface_of(surface: str | None, mask: str | None) -> dict[str, str | None]:
     return {"surface": surface or "mask", "mask": mask}
 
 
+def runner_of(
+    runner: str | None, cluster: str | None, gpus: float, workers: int | None
+) -> dict[str, Any]:
+    """The fields `runner` and `workers` of a flow's parameters; empty where none is named."""
+    told = {"kind": runner, "address": cluster, "gpus": gpus or None}
+    named = {name: value for name, value in told.items() if value is not None}
+    fields: dict[str, Any] = {"runner": RunnerParams.model_validate(named)} if named else {}
+    return fields if workers is None else {**fields, "workers": workers}
+
+
 def say(text: str) -> None:
     """A line for a person."""
     sys.stderr.write(text + "\n")
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object for a program."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    """One JSON object for a program; null where a figure is no number."""
+    sys.stdout.write(json.dumps(_without_nan(value), allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    """The value as JSON can say it: numbers that are none, and infinities, as None."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def quiet_prefect() -> None:
-    """The embedded default: Prefect's temporary server, no analytics, only warnings logged."""
+    """The embedded default: Prefect's temporary server, no analytics, only warnings logged.
+
+    Raises:
+        ServerUnreachable: another server is configured, and it does not answer.
+    """
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    warnings.filterwarnings("ignore", message="lancedb fork support")  # nothing forks and goes on
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("prefect.flow_runs").addFilter(_is_unforeseen)
+    from flows.server import configured_server, require_server
+
+    if url := configured_server():
+        require_server(url)
+
+
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth its traceback: errors of our own are said as messages."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], PoolstarError)

@@ -8,13 +8,18 @@ import typer
 
 from flows.terminal import (
     AsJson,
+    Cluster,
+    Gpus,
     Models,
     PoolUri,
+    Runner,
     Surface,
     SurfaceMask,
     Version,
+    Workers,
     print_json,
     quiet_prefect,
+    runner_of,
     say,
     surface_of,
 )
@@ -78,6 +83,10 @@ def trial(
     prompt: Prompts = [],  # noqa: B006
     target: Annotated[int | None, typer.Option(help="Images to grow a kind.")] = None,
     seed: Annotated[int, typer.Option(help="Run seed.")] = 0,
+    runner: Runner = None,
+    cluster: Cluster = None,
+    gpus: Gpus = 0.0,
+    workers: Workers = None,
     store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
     report: Report = None,
     as_json: AsJson = False,
@@ -101,6 +110,7 @@ def trial(
             "split": SplitParams.model_validate({**split, "group_pattern": group_pattern}),
             "price": PriceParams(cost_fn=cost_fn, cost_fp=cost_fp, prevalence=prevalence),
             "run_seed": seed, "store": store, "report": report,
+            **runner_of(runner, cluster, gpus, workers),
         }
     )  # fmt: skip
     _show(_run(params), as_json)
@@ -114,6 +124,10 @@ def nightly(
     margin: Annotated[float, typer.Option(help="Recall a version may lose.")] = 0.02,
     surface: Surface = None,
     mask: SurfaceMask = None,
+    runner: Runner = None,
+    cluster: Cluster = None,
+    gpus: Gpus = 0.0,
+    workers: Workers = None,
     report: Report = None,
     as_json: AsJson = False,
 ) -> None:
@@ -124,12 +138,12 @@ def nightly(
     """
     quiet_prefect()
     from flows.nightly import nightly as run
-    from tasks.stage import threads
 
     params = _nights_trial(dataset, pool, quick, models, surface_of(surface, mask))
-    params = params.model_copy(update={"margin": margin, "report": report})
-    runner = threads(params.workers)
-    _show(run.with_options(task_runner=runner)(NightlyParams(trial=params)), as_json)
+    params = params.model_copy(
+        update={"margin": margin, "report": report} | runner_of(runner, cluster, gpus, workers)
+    )
+    _show(run(NightlyParams(trial=params)), as_json)
 
 
 def _nights_trial(
@@ -205,9 +219,8 @@ def _run(params: TrialParams) -> TrialResult:
     """The trial's flow on this machine."""
     quiet_prefect()
     from flows.run_trial import run_trial
-    from tasks.stage import threads
 
-    return run_trial.with_options(task_runner=threads(params.workers))(params)
+    return run_trial(params)
 
 
 def _show(result: TrialResult, as_json: bool) -> None:

@@ -63,7 +63,7 @@ def publish_adaptation(
         real_defects(store, plant, base.native_window_px), seconds=seconds,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
-    path = Path(params.report or f"{params.out.rstrip('/')}.html")
+    path = params.report or f"{params.out.rstrip('/')}.html"
     write_whole(path, page.encode())
     said = "the adapted set replaces its base" if verdict.is_better else "the base stays"
     create_markdown_artifact(

@@ -30,7 +30,9 @@ from tasks.sources import source_view
 from tasks.store.files import ContentStore
 
 ADAPTER = "adapter"
-NOT_IN_LINEAGE = {"out", "store", "report", "workers", "device", "images", "pools"}
+NOT_IN_LINEAGE = {
+    "out", "store", "report", "workers", "runner", "device", "images", "pools",
+}  # fmt: skip
 
 
 def candidate_folder(params: AdaptParams, learned: Learned) -> Path:

@@ -49,7 +49,7 @@ def growth_of(
         images=str(manifest), pool=params.pool, prompts=prompts, models=params.models,
         run_seed=params.run_seed, placebo_share=params.grow.placebo_share,
         max_rounds=params.grow.max_rounds, device=params.device, store=params.store,
-        workers=params.workers, ingest=params.ingest, segment=params.segment,
+        workers=params.workers, runner=params.runner, ingest=params.ingest, segment=params.segment,
     )  # fmt: skip
 
 

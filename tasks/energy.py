@@ -3,15 +3,16 @@
 import time
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from tasks.domain.energy import RunEnergy, run_energy
 from tasks.domain.parameters import RunParams
 from tasks.domain.records import Record, RunContext
 from tasks.grown import Settled
-from tasks.meter import LEDGER, meter_for
+from tasks.meter import meter_for, whereabouts
 from tasks.models.device import resolve_device
-from tasks.store.costs import kept_cost
+from tasks.store.costs import asked_by, kept_cost
 
 
 class Began(Record):
@@ -31,13 +32,13 @@ def begin_run(params: RunParams) -> Began:
     return Began(flow_run=run, time_s=time.time(), meter_s=seconds, joules=joules)
 
 
-@task(task_run_name="energy")
+@task(task_run_name="energy", cache_policy=NO_CACHE)
 def tally_energy(
     params: RunParams, context: RunContext, began: Began, settled: Settled
 ) -> RunEnergy:
     """What the run has used so far: its stages' shares, and what its reused results once cost."""
     now_s, now = meter_for(resolve_device(context.device)).totals()
-    asked = LEDGER.close(began.flow_run)
+    asked = asked_by(context.store_uri, began.flow_run)
     return run_energy(
         [one.cost for one in asked if one.cost is not None],
         [(one.stage, kept_cost(context.store_uri, one.key)) for one in asked if one.cost is None],
@@ -46,4 +47,5 @@ def tally_energy(
         watts=params.energy.watts,
         accepted=sum(one.verdict.accepted for one in settled.judgement.judged),
         order=[one.stage for one in asked],
+        machine=str(whereabouts()["machine"]),
     )

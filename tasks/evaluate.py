@@ -57,7 +57,7 @@ class Evaluation(Record):
     by_kind: dict[str, float]
 
 
-@stage(version=2, run_name="price {scores[0].sha256} +")
+@stage(version=2, run_name="price {scores[0].sha256:.8} +")
 def price_share(
     scores: Sequence[Ref],
     share: float,
@@ -73,7 +73,7 @@ def price_share(
     return mix_point(share, costs, pooled.groups)
 
 
-@stage(version=2, run_name="evaluate {scores[0].sha256} +")
+@stage(version=2, run_name="evaluate {scores[0].sha256:.8} +")
 def evaluate_arm(
     scores: Sequence[Ref],
     sets: Sequence[ScoredSet],

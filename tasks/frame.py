@@ -8,7 +8,7 @@ from tasks.stage import stage
 from tasks.store.files import ContentStore
 
 
-@stage(version=1, run_name="frame {beads[0].source_id} +")
+@stage(version=1, run_name="frame {beads[0].source_id:.8} +")
 def frame_batch(beads: Sequence[Bead], context: RunContext) -> list[Frame]:
     """The frame about each bead; the whole image where the bead is all of it."""
     store = ContentStore(context.store_uri)

@@ -23,7 +23,7 @@ ALGORITHM_VERSION = 7
 
 @stage(
     version=ALGORITHM_VERSION,
-    run_name="inpaint {plans[0].edit.kind} {plans[0].id} +",
+    run_name="inpaint {plans[0].edit.kind} {plans[0].id:.8} +",
     tags=("gpu",),
 )
 def inpaint_batch(

@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from tasks.domain.energy import RunEnergy
+from tasks.domain.errors import PoolMoved
 from tasks.domain.parameters import GrowParams, RunParams
 from tasks.domain.records import Edit, ForeignEdit, Judged, Record, RunContext
 from tasks.grown import Settled
@@ -17,6 +19,7 @@ from tasks.models.inpainter import effective_steps
 from tasks.models.model_set import ModelSet, library_versions, open_model_set
 from tasks.prepare import RunStart
 from tasks.source_rows import source_rows
+from tasks.stage import RETRIED
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.lineages import encoded_lineage
@@ -34,19 +37,26 @@ class Landed(Record):
     problems: tuple[str, ...]
 
 
-@task(task_run_name="land {start.run_id}")
+@task(task_run_name="land {start.run_id:.8}", cache_policy=NO_CACHE, **RETRIED)
 def land_run(
     params: RunParams, context: RunContext, start: RunStart, settled: Settled, energy: RunEnergy
-) -> Landed:
-    """One commit and one tag; nothing when this very run has landed before."""
+) -> Landed | None:
+    """One commit and one tag; nothing when this very run has landed before.
+
+    None where another run has landed since this one looked at the pool: its images may be
+    duplicates of that one's, so it has to be judged anew.
+    """
     store, archive = ContentStore(context.store_uri), Archive(params.pool)
-    landed = archive.land(
-        _run_row(params, context, start, settled, energy),
-        pool=_accepted(store, context, start, settled),
-        rejected=_refused(store, context, start, settled),
-        sources=source_rows(store, settled, open_model_set(context.models).native_window_px),
-        embedding_dim=open_model_set(context.models).embedding_dim,
-    )
+    try:
+        landed = archive.land(
+            _run_row(params, context, start, settled, energy),
+            pool=_accepted(store, context, start, settled),
+            rejected=_refused(store, context, start, settled),
+            sources=source_rows(store, settled, open_model_set(context.models).native_window_px),
+            embedding_dim=open_model_set(context.models).embedding_dim,
+        )
+    except PoolMoved:
+        return None
     verification = archive.verify(landed.version)
     return Landed(
         run_id=start.run_id,

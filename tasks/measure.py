@@ -23,7 +23,7 @@ from tasks.store.files import ContentStore
 
 @stage(
     version=2,
-    run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id} +",
+    run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id:.8} +",
     tags=("gpu",),
 )
 def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:

@@ -1,10 +1,12 @@
-"""The meter: what each stage execution used of this machine, and which results a run asked for.
+"""The meter: what each stage execution used of this machine.
 
 Every interval in which k stages run at once is divided by k, time and joules alike, so that their
 sum is what was used and no more. It sees this process alone; the counters see the whole machine:
 what else runs on it is counted too.
 """
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +17,6 @@ from functools import lru_cache
 from tasks.domain.energy import StageCost
 from tasks.models.counters import Counter, open_counters
 
-RUNS_KEPT = 64  # of runs that nobody closes, such as trials and failed ones
 POLL_S = 1.0  # often enough for RAPL's wrap-around, and to integrate a GPU's power
 
 
@@ -93,48 +94,12 @@ class Meter:
                     return
 
 
-@dataclass
-class Asked:
-    """A result that a run asked for: its stage and cache key, and its cost if it was computed."""
-
-    stage: str
-    key: str
-    cost: StageCost | None = None
-
-
-class Ledger:
-    """Which results each flow run of this process has asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: dict[str, dict[str, Asked]] = {}
-
-    def ask(self, run: str, task_run: str, stage: str, key: str) -> None:
-        """A run is about to compute a result, or to take it from the cache."""
-        with self._lock:
-            self._runs.setdefault(run, {}).setdefault(task_run, Asked(stage, key))
-            while len(self._runs) > RUNS_KEPT:
-                del self._runs[next(iter(self._runs))]
-
-    def pay(self, run: str, task_run: str, cost: StageCost) -> str | None:
-        """It was computed, at this cost; the key it was asked for by."""
-        with self._lock:
-            asked = self._runs.get(run, {}).get(task_run)
-            if asked is None:
-                return None
-            asked.cost = cost
-            return asked.key
-
-    def close(self, run: str) -> list[Asked]:
-        """All that a run has asked for; the ledger forgets it."""
-        with self._lock:
-            return list(self._runs.pop(run, {}).values())
-
-
-LEDGER = Ledger()
-
-
 @lru_cache(maxsize=2)
 def meter_for(device: str) -> Meter:
     """This process's meter for work on `cpu` or `cuda`."""
     return Meter(open_counters(device))
+
+
+def whereabouts() -> dict[str, str | int | float]:
+    """Machine, process and time of day, as a cost is marked with."""
+    return {"machine": socket.gethostname(), "process": os.getpid(), "ended_s": time.time()}

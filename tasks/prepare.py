@@ -1,6 +1,6 @@
 """Prepare: check all that can be checked before any work, and fix what the run begins from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,11 @@ from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
 from tasks.models.inspection import require_fitting
 from tasks.models.model_set import Defaults, ModelSet, open_model_set
+from tasks.runners import require_shared
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.images import decoded_pixels
+from tasks.store.remote import is_remote
 
 
 class RunStart(Record):
@@ -69,6 +71,7 @@ def prepare_run(params: RunParams) -> RunContext:
         ModelSetError: the model set is not there, or its weights are another model's.
         ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
+    require_shared(params.runner, images=params.images)
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
             f"Expected a folder of images or a manifest, but {params.images!r} is not one"
@@ -113,6 +116,8 @@ def _context(params: RunParams | TrialParams, models: ModelSet) -> RunContext:
     require_fitting(models)
     mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
+    require_shared(params.runner, pool=params.pool, store=uri)
+    uri = uri if is_remote(uri) else str(Path(uri).absolute())
     return RunContext(
         store_uri=uri,
         store_identity=ContentStore(uri).identity,
@@ -162,9 +167,10 @@ def default_store(pool: str) -> str:
     return pool.rstrip("/") + ".store"
 
 
-def forgotten_sources(pool: str) -> dict[str, str]:
-    """Why each source that was withdrawn from a pool may not come back, by its id."""
-    return {grave.source_id: grave.reason for grave in Archive(pool).tombstones()}
+def forgotten_sources(pools: Iterable[str]) -> dict[str, str]:
+    """Why each source that was withdrawn from one of the pools may not come back, by its id."""
+    graves = [grave for pool in pools for grave in Archive(pool).tombstones()]
+    return {grave.source_id: grave.reason for grave in graves}
 
 
 def snapshot_pool(

@@ -4,7 +4,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -22,7 +21,9 @@ from tasks.trial_images import TrialImages
 from tasks.trial_page import markdown_tables, render_trial
 from tasks.trial_run import ArmRun, MixCurve, PoolRows, intervals, paired, rules_of
 
-NOT_IN_IDENTITY = {"dataset", "pool", "store", "report", "batch_size", "workers", "device"}
+NOT_IN_IDENTITY = {
+    "dataset", "pool", "store", "report", "batch_size", "workers", "runner", "device",
+}  # fmt: skip
 
 
 @task(task_run_name="publish trial {pool.version}")
@@ -69,7 +70,7 @@ def publish_trial(
         seconds=round(time.time() - started, 1),
     )
     page = render_trial(params, result, arms, images, store)
-    write_whole(Path(result.report), page.encode())
+    write_whole(result.report, page.encode())
     _record(params, result)
     _artifacts(result)
     return result

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import (
@@ -23,6 +22,7 @@ from tasks.ledger_page import energy_line, energy_rows
 from tasks.models.model_set import open_model_set
 from tasks.report_page import accepted_tiles, render_page
 from tasks.store.files import ContentStore, write_whole
+from tasks.store.remote import place
 from tasks.watch import Watched
 
 GALLERY_BYTES = 1_400_000  # Prefect's UI grows slow above some 1.5 MB
@@ -55,7 +55,7 @@ def publish_run(
     page = render_page(
         params, models, landed, settled, store, energy, watched, seconds=seconds, when=when
     )
-    path = Path(params.report or default_report(params.pool))
+    path = params.report or default_report(params.pool)
     write_whole(path, page.encode())
     accepted = [one for one in settled.judgement.judged if one.verdict.accepted]
     tiles, _ = accepted_tiles(accepted, store)
@@ -83,7 +83,7 @@ def publish_run(
         manifest=landed.manifest,
         accepted=len(accepted),
         funnel=settled.funnel,
-        report=str(path),
+        report=path,
         seconds=round(seconds, 1),
         joules=round(energy.joules, 1),
         is_energy_estimated=energy.is_estimate,
@@ -103,31 +103,37 @@ def report_progress(params: GrowParams, missing: Sequence[int]) -> None:
 
 def default_report(pool: str, name: str = "report.html") -> str:
     """Where a report goes when the user names no place: beside the pool."""
-    local = "." if "://" in pool else str(Path(pool).parent)
-    return str(Path(local) / name)
+    return str(place(pool.rstrip("/")).parent / name)
 
 
 def gallery_markdown(landed: Landed, tiles: Iterable[Tile]) -> str:
-    """A markdown table of tiles, cut before it weighs too much for the UI."""
+    """Tiles under their kind and prompt, cut before they weigh too much for the UI.
+
+    Two columns alone: with more of them the UI squeezes the pictures.
+    """
     lines = [
         f"# POOL★ {landed.version}",
         f"{landed.rows} images, manifest `{landed.manifest[:16]}`, "
         + ("verified" if landed.is_verified else "**changed since it was written**"),
-        "",
-        "| kind | source, region, candidate | S_i | realism | D_plaus | prompt |",
-        "|---|---|---|---|---|---|",
     ]
-    size, cut = sum(map(len, lines)), 0
+    size, cut, shown = sum(map(len, lines)), 0, None
     for tile in tiles:
-        line = (
-            f"| {cell(tile.kind)} | ![{cell(tile.kind)}]({tile.strip}) | {tile.s_i:.2f} "
-            f"| {tile.realism:.2f} | {tile.d_plaus:.2f} | {cell(tile.prompt)} |"
+        heading = f"{cell(tile.kind)}: {cell(tile.prompt)}"
+        row = (
+            f"| ![{cell(tile.kind)}]({tile.strip}) | S_i {tile.s_i:.2f}, realism "
+            f"{tile.realism:.2f}, D_plaus {tile.d_plaus:.2f} |"
         )
-        if size + len(line) > GALLERY_BYTES:
+        new = [row] if heading == shown else [*_table_of(heading), row]
+        if size + sum(len(line) + 1 for line in new) > GALLERY_BYTES:
             cut += 1
             continue
-        size += len(line) + 1
-        lines.append(line)
+        size += sum(len(line) + 1 for line in new)
+        lines, shown = lines + new, heading
     if cut:
         lines += ["", f"{cut} more in the HTML report."]
     return "\n".join(lines)
+
+
+def _table_of(heading: str) -> list[str]:
+    """The head of the table of one kind and prompt."""
+    return ["", f"## {heading}", "", "| source, region, candidate | scores |", "|---|---|"]

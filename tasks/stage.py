@@ -2,23 +2,25 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
+from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import TaskRunContext
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.domain.errors import TransientError
 from tasks.domain.records import RunContext
-from tasks.meter import LEDGER, meter_for
+from tasks.meter import meter_for, whereabouts
 from tasks.models.device import resolve_device
-from tasks.store.costs import keep_cost
+from tasks.store.costs import Asked, keep_cost, note_asked, note_cost
+from tasks.store.files import ContentStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,13 +48,14 @@ class ContentPolicy(CachePolicy):
     ) -> str:
         """The key, 64 hex digits; an input that is not JSON is a TypeError, not a silent miss.
 
-        Every run asks for its results here, computed or not: the ledger takes note.
+        Every run asks for its results here, computed or not: its store takes note.
         """
         material = {"stage": self.stage, "version": self.algorithm_version, "inputs": inputs}
         text = json.dumps(material, sort_keys=True, default=_as_json)
         key = hashlib.sha256(text.encode()).hexdigest()
-        run = task_ctx.task_run
-        LEDGER.ask(str(run.flow_run_id), str(run.id), self.stage, key)
+        if (context := _context_of(inputs.values())) is not None:
+            run, asked = task_ctx.task_run, Asked(stage=self.stage, key=key, at_s=time.time())
+            note_asked(context.store_uri, str(run.flow_run_id), str(run.id), asked)
         return key
 
 
@@ -71,6 +74,13 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, TransientError)
 
 
+RETRIED: dict[str, Any] = {
+    "retries": len(BACKOFF_S),
+    "retry_delay_seconds": BACKOFF_S,
+    "retry_condition_fn": is_transient,
+}
+
+
 def metered(function: Callable[P, R]) -> Callable[P, R]:
     """The function, its cost kept beside its result when it runs in a flow and is told where.
 
@@ -83,14 +93,15 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
         context = _context_of((*args, *kwargs.values()))
         if task_context is None or context is None:
             return function(*args, **kwargs)
+        _require_store(context.store_uri, context.store_identity)
         meter = meter_for(resolve_device(context.device))
         running = meter.start(function.__qualname__)
         try:
             result = function(*args, **kwargs)
         finally:
-            cost = meter.stop(running)
+            cost = meter.stop(running).model_copy(update=whereabouts())
         task_run = task_context.task_run
-        key = LEDGER.pay(str(task_run.flow_run_id), str(task_run.id), cost)
+        key = note_cost(context.store_uri, str(task_run.flow_run_id), str(task_run.id), cost)
         if key is not None:
             keep_cost(context.store_uri, key, cost)
         return result
@@ -98,8 +109,25 @@ def metered(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+@lru_cache(maxsize=8)
+def _require_store(uri: str, identity: str) -> None:
+    """Look once a process whether this machine has the run's store."""
+    ContentStore(uri).require_identity(identity)
+
+
 def _context_of(arguments: Iterable[Any]) -> RunContext | None:
     return next((one for one in arguments if isinstance(one, RunContext)), None)
+
+
+class Stage(Task[P, R]):
+    """A task that another process finds by its name; its code is never sent there."""
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
+        return _named, (self.fn.__module__, self.fn.__qualname__)
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
 def stage(
@@ -114,20 +142,14 @@ def stage(
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
+        return Stage(
+            metered(function),
             task_run_name=run_name,
             tags=list(tags),
             cache_policy=ContentPolicy(stage=function.__qualname__, algorithm_version=version),
             persist_result=True,
             result_serializer="json",
-            retries=len(BACKOFF_S),
-            retry_delay_seconds=BACKOFF_S,
-            retry_condition_fn=is_transient,
-        )(metered(function))
+            **RETRIED,
+        )
 
     return decorate
-
-
-def threads(workers: int) -> TaskRunner[Any]:
-    """A runner of so many tasks at once on this machine; a subflow has its own."""
-    return ThreadPoolTaskRunner(max_workers=workers)

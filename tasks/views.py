@@ -97,7 +97,7 @@ def _defect_view(
     return cut_view(mask, image.frame, hw_px) > SHOWN
 
 
-@stage(version=2, run_name="view {selection.table} {selection.version} +{ids[0]}")
+@stage(version=2, run_name="view {selection.table} {selection.version} +{ids[0]:.8}")
 def view_pool_batch(
     selection: PoolSelection,
     ids: Sequence[str],
@@ -132,7 +132,7 @@ def view_pool_batch(
     )
 
 
-@stage(version=1, run_name="perturb {name} {severity} {views.sha256}")
+@stage(version=1, run_name="perturb {name} {severity} {views.sha256:.8}")
 def perturb_batch(views: Ref, name: str, severity: int, context: RunContext) -> Ref:
     """The same views under one perturbation, `severity` 0-2 of `SEVERITIES`."""
     store = ContentStore(context.store_uri)
@@ -145,7 +145,7 @@ def perturb_batch(views: Ref, name: str, severity: int, context: RunContext) -> 
     return store.put_arrays({**arrays, "view": np.stack(changed)})
 
 
-@stage(version=1, run_name="subset {views[0].sha256} +")
+@stage(version=1, run_name="subset {views[0].sha256:.8} +")
 def subset_views(
     views: Sequence[Ref], max_ok: int, max_ko: int, seed: int, context: RunContext
 ) -> Ref:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from upath import UPath
-
 from tasks.domain.errors import BadInput
 from tasks.domain.records import Record
 from tasks.domain.tombstone import Tombstone
 from tasks.prepare import default_store
 from tasks.report import default_report
 from tasks.store.archive import Archive
+from tasks.store.remote import place
 from tasks.store.trials import Trials
 
 
@@ -80,4 +79,4 @@ def _remaining(archive: Archive, pool: str, source_id: str) -> Iterator[str]:
     places = [default_store(pool), default_report(pool), default_report(pool, "trial.html")]
     places += [run[name] for run in runs for name in ("store", "report") if run.get(name)]
     places += archive.places_of(source_id)
-    yield from (place for place in dict.fromkeys(places) if UPath(place).exists())
+    yield from (one for one in dict.fromkeys(places) if place(one).exists())

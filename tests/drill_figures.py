@@ -144,7 +144,7 @@ def write_chart(path: Path, found: dict[str, list[dict]]) -> None:
 
 
 def write_strip(path: Path, shown: dict[str, list[Answers]], windows: int = 6) -> None:
-    """Both answers to the first questions: a pair of columns a generation, a block of rows an arm."""
+    """Both answers to the first questions: two columns a generation, rows an arm."""
     rows = []
     for arm in shown.values():
         for i in range(min(windows, len(arm[0].images))):

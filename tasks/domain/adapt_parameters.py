@@ -5,7 +5,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.domain.adaptation_verdict import VerdictParams
-from tasks.domain.parameters import IngestParams, InpaintParams, Parameters, SegmentParams
+from tasks.domain.parameters import (
+    IngestParams,
+    InpaintParams,
+    Parameters,
+    RunnerParams,
+    SegmentParams,
+)
 from tasks.domain.records import SOUND
 
 
@@ -111,6 +117,7 @@ class AdaptParams(Parameters):
     run_seed: int = Field(0, ge=0, lt=2**32, description="Seed that all other seeds derive from")
     batch_size: int = Field(32, ge=1, le=256, description="Images a mapped task handles")
     workers: int = Field(1, ge=1, le=64, description="Batches worked on at once on this machine")
+    runner: RunnerParams = RunnerParams()
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     store: str | None = Field(
         None, description="Folder of intermediate files and checkpoints; by default OUT.store"

@@ -3,11 +3,13 @@
 The article's reference line: 70 W x 5 s = 350 J = .097 Wh an image, 1.17 kWh a campaign of 12,000
 (it rounds to .1 Wh and 1.2 kWh). A stage that computed is charged its share of what the machine
 used meanwhile: of k stages at once each gets 1/k of every interval. A result taken from the cache
-costs nothing now; what it cost when it was computed is told apart, as `reused`.
+costs nothing now; what it cost when it was computed is told apart, as `reused`. Where several
+machines worked, the one the flow ran on is charged from begin to end, the others while they worked.
 """
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from pydantic import Field
 
 from tasks.domain.records import Record
@@ -34,10 +36,44 @@ class StageCost(Record):
     seconds: float = Field(ge=0, description="From start to end")
     share_s: float = Field(ge=0, description="Of these its own, others at once taken off")
     joules: dict[str, float]
+    machine: str = ""
+    process: int = 0
+    ended_s: float = Field(0.0, description="Time of day when it ended")
 
     def total_j(self, watts: float) -> float:
         """Joules measured, or estimated at so many watts."""
         return sum(self.joules.values()) if self.joules else watts * self.share_s
+
+
+def shared_fairly(costs: Sequence[StageCost]) -> list[StageCost]:
+    """The costs, with shares that hold for whole machines.
+
+    A process knows the stages of its own alone. Of k at once on one machine, in whatever process,
+    each is charged 1/k of the interval; its joules, counted for the machine, in proportion.
+    """
+    found = list(costs)
+    for machine in {one.machine for one in costs}:
+        rows = [i for i, one in enumerate(costs) if one.machine == machine]
+        if len({costs[i].process for i in rows}) > 1:
+            for i, share_s in zip(rows, _shares_s([costs[i] for i in rows]), strict=True):
+                found[i] = _at_share(costs[i], share_s)
+    return found
+
+
+def _shares_s(costs: Sequence[StageCost]) -> list[float]:
+    """Seconds that each stage of one machine is charged."""
+    ends = np.array([one.ended_s for one in costs])
+    starts = ends - [one.seconds for one in costs]
+    edges = np.unique(np.concatenate([starts, ends]))
+    is_on = (starts[:, None] <= edges[:-1]) & (ends[:, None] >= edges[1:])
+    shares = is_on * np.diff(edges) / np.maximum(is_on.sum(axis=0), 1)
+    return [float(one) for one in shares.sum(axis=1)]
+
+
+def _at_share(cost: StageCost, share_s: float) -> StageCost:
+    scale = share_s / cost.share_s if cost.share_s else 0.0
+    joules = {name: value * scale for name, value in cost.joules.items()}
+    return cost.model_copy(update={"share_s": share_s, "joules": joules})
 
 
 class StageEnergy(Record):
@@ -86,6 +122,7 @@ def run_energy(
     watts: float,
     accepted: int,
     order: Sequence[str] = (),
+    machine: str = "",
 ) -> RunEnergy:
     """The figures of a run.
 
@@ -97,9 +134,12 @@ def run_energy(
         watts: mean power assumed where nothing is measured.
         accepted: images.
         order: of the stages; those not named follow as they come.
+        machine: the one that `seconds` and `joules` are of.
     """
-    known = list(reused)
+    known, computed = list(reused), shared_fairly(computed)
+    elsewhere = [cost for cost in computed if cost.machine != machine]
     total = sum(joules.values()) if joules else watts * seconds
+    total += sum(cost.total_j(watts) for cost in elsewhere)
     once = [cost for _, cost in known if cost is not None]
     spent = sum(cost.total_j(watts) for cost in computed)
     is_part_estimated = not joules or any(not cost.joules for cost in (*computed, *once))
@@ -108,7 +148,7 @@ def run_energy(
     )
     return RunEnergy(
         is_estimate=is_part_estimated,
-        method=_method(joules, once, watts),
+        method=_method(joules, once, watts) + _others(elsewhere),
         watts=watts,
         seconds=round(seconds, 3),
         joules=total,
@@ -139,10 +179,16 @@ def _of_stage(
     )
 
 
+def _others(elsewhere: Sequence[StageCost]) -> str:
+    """The machines beside the flow's own, in words; empty where there are none."""
+    machines = len({cost.machine for cost in elsewhere})
+    return f"; {machines} more machines while they worked" if machines else ""
+
+
 def _method(joules: dict[str, float], once: Sequence[StageCost], watts: float) -> str:
     """How the figures were got, in words."""
     if not joules:
-        return f"estimated: {watts:g} W x time; no energy counter could be read"
+        return f"{watts:g} W x time, as no energy counter could be read"
     named = " and ".join(COUNTER_NAMES[name] for name in sorted(joules))
     said = f"measured: {named}, the whole machine's"
     if "cpu" not in joules:

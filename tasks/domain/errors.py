@@ -9,8 +9,11 @@ PoolstarError
 ├── ArchiveError            a pool cannot be read or written
 │   ├── PoolBroken          its files are damaged
 │   ├── PoolLocked          another run is writing
+│   ├── PoolMoved           another run has landed since this one looked
 │   ├── ModelSetMismatch    it was measured by another embedder
 │   └── UnknownVersion      no such version or row
+├── ServerUnreachable       no Prefect server answers where it should, or it lets nobody in
+├── StorageRefused          object storage does not know the credentials, or the bucket
 └── TransientError          time may heal it; the only error a stage retries
 """
 
@@ -51,12 +54,24 @@ class PoolLocked(ArchiveError):
     """Another run holds the pool's write lock."""
 
 
+class PoolMoved(ArchiveError):
+    """Another run has landed since this one looked at the pool; judged anew, it can land."""
+
+
 class ModelSetMismatch(ArchiveError):
     """The pool's embeddings come from another embedder and cannot be compared."""
 
 
 class UnknownVersion(ArchiveError):
     """The pool has no such version or row."""
+
+
+class ServerUnreachable(PoolstarError):
+    """No Prefect server answers at the configured address, or it refuses the credentials."""
+
+
+class StorageRefused(PoolstarError):
+    """Object storage does not know the credentials, or has no such bucket."""
 
 
 class TransientError(PoolstarError):

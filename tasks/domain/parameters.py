@@ -3,20 +3,32 @@
 Defaults are the article's where it gives one (section numbers in the descriptions).
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.domain.errors import BadParameters
+from tasks.domain.places import without_credentials
 from tasks.domain.records import SOUND, UNNAMED_KIND, RegionStrategy
 
 Share = Field(ge=0.0, le=1.0)
 
 
+def _number_fields(schema: dict[str, Any]) -> None:
+    """Tell the Prefect form the order of fields: PostgreSQL keeps JSON in an order of its own."""
+    for position, field in enumerate(schema.get("properties", {}).values()):
+        field.setdefault("position", position)
+
+
 class Parameters(BaseModel):
     """Base: immutable, and an unknown field is an error rather than a silent typo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _holds_no_credentials(cls, value: object) -> object:
+        return without_credentials(value) if isinstance(value, str) else value
 
 
 class IngestParams(Parameters):
@@ -194,6 +206,36 @@ class LoopParams(Parameters):
     draws: int = Field(300, ge=50, le=100_000, description="Bootstrap resamples")
 
 
+class RunnerParams(Parameters):
+    """Where the tasks of a run are worked on."""
+
+    kind: Literal["threads", "dask", "ray"] = Field(
+        "threads", description="Threads of this process, or the processes of a Dask or Ray cluster"
+    )
+    address: str | None = Field(
+        None,
+        min_length=1,
+        description="Of a cluster that runs (tcp://host:8786, ray://host:10001); by default as "
+        "many processes on this machine as there are workers",
+    )
+    gpus: float = Field(
+        0,
+        ge=0,
+        le=16,
+        description="GPUs that a task tagged `gpu` asks of the cluster (Ray: num_gpus, Dask: "
+        "resource GPU); 0 on CPUs",
+    )
+
+    @model_validator(mode="after")
+    def _cluster_where_it_is_used(self) -> Self:
+        if self.kind == "threads" and (self.address is not None or self.gpus):
+            raise ValueError(
+                "Expected an address, or GPUs to ask for, with the runner dask or ray alone, but "
+                "the runner is threads"
+            )
+        return self
+
+
 class PromptSpec(Parameters):
     """One defect to grow: what to paint, and how many to keep."""
 
@@ -228,18 +270,18 @@ class PromptSpec(Parameters):
         return self.prompt
 
 
-class RunParams(Parameters):
-    """What every run needs that ends in a version: real images, a pool, models and gates."""
+class PoolParams(Parameters):
+    """What every run needs that ends in a version: a pool, models and gates."""
 
-    images: str = Field(
+    pool: str = Field(
         min_length=1,
-        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
+        description="The pool's folder or s3:// URI; deployed runs want absolute paths",
     )
-    pool: str = Field(min_length=1, description="The pool's folder or s3:// URI")
     models: str = Field("tiny", description="Model set: tiny, sd15, or a folder")
     run_seed: int = Field(0, ge=0, lt=2**63, description="Seed that all other seeds derive from")
     batch_size: int = Field(32, ge=1, le=256, description="Images a mapped task handles")
     workers: int = Field(1, ge=1, le=64, description="Batches worked on at once on this machine")
+    runner: RunnerParams = RunnerParams()
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     store: str | None = Field(
         None, description="Folder of intermediate files; by default POOL.store beside the pool"
@@ -263,10 +305,12 @@ class RunParams(Parameters):
         return ()
 
 
-class GrowParams(RunParams):
-    """Everything `grow_pool` needs."""
+class Growth(PoolParams):
+    """How a pool is grown, whatever the images."""
 
-    prompts: tuple[PromptSpec, ...] = Field(min_length=1, description="The defects to grow")
+    prompts: tuple[PromptSpec, ...] = Field(
+        min_length=1, description="The defects to grow", json_schema_extra={"position": -1}
+    )
     sound_prompt: str | None = Field(
         None, min_length=1, description="The placebos' prompt; default: the model set's own"
     )
@@ -288,6 +332,20 @@ class GrowParams(RunParams):
         if self.sound_prompt is None:
             raise BadParameters("Expected a prompt for placebos, but there is none yet")
         return self.sound_prompt
+
+
+class RunParams(PoolParams):
+    """A run on real images that ends in a version."""
+
+    images: str = Field(
+        min_length=1,
+        description="Folder of real images: flat (all sound), or ok/ and ko/<kind>/; or a manifest",
+        json_schema_extra={"position": -2},  # first in the Prefect form
+    )
+
+
+class GrowParams(Growth, RunParams):
+    """Everything `grow_pool` needs."""
 
 
 class JudgeParams(RunParams):

@@ -10,8 +10,8 @@ from tasks.domain.records import Judged, Ref, Source, content_id
 T = TypeVar("T")
 
 NOT_IN_IDENTITY = {
-    "images", "candidates", "pool", "store", "report", "batch_size", "workers", "device", "energy",
-    "loop",
+    "images", "candidates", "pool", "store", "report", "batch_size", "workers", "runner", "device",
+    "energy", "loop",
 }  # fmt: skip
 
 

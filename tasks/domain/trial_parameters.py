@@ -4,7 +4,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.domain.parameters import IngestParams, Parameters, PromptSpec, SegmentParams
+from tasks.domain.parameters import (
+    IngestParams,
+    Parameters,
+    PromptSpec,
+    RunnerParams,
+    SegmentParams,
+)
 
 Arm = Literal["real", "filtered", "unfiltered", "no_gate_3", "classic", "copy_paste"]
 ARMS: tuple[Arm, ...] = ("real", "filtered", "unfiltered", "no_gate_3", "classic", "copy_paste")
@@ -171,6 +177,7 @@ class TrialParams(Parameters):
     run_seed: int = Field(0, ge=0, lt=2**32, description="Seed that all other seeds derive from")
     batch_size: int = Field(64, ge=1, le=1024, description="Images a mapped task handles")
     workers: int = Field(2, ge=1, le=64, description="Tasks worked on at once on this machine")
+    runner: RunnerParams = RunnerParams()
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     store: str | None = Field(None, description="Folder of intermediate files; default POOL.store")
     report: str | None = Field(

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,35 +18,58 @@ from tasks.domain.errors import PoolstarError
 from tasks.domain.images import Pixels
 from tasks.domain.records import Ref
 from tasks.store.images import decoded_mask, decoded_png, encoded_png
+from tasks.store.remote import contents, is_outrun, place, reaching
 
 # numpy parses array headers as Python, which CPython 3.11 cannot do in two threads at once.
 ONE_PARSER = threading.Lock()
+LOCAL = frozenset({"", "file"})
 
 
 class ContentStore:
     """Bytes in, refs out; a ref is found below this store's own root by its sha256 alone."""
 
     def __init__(self, root_uri: str) -> None:
-        self._root = UPath(root_uri)
+        self._root, self._uri = place(root_uri), root_uri
 
     @property
     def identity(self) -> str:
         """A random id written when the store was made; a store made anew has another."""
         path = self._root / "identity"
-        if not path.exists():
-            self._write_once(path, secrets.token_hex(8).encode())
-        return path.read_bytes().decode()
+        with reaching(self._uri):
+            if not path.exists():
+                write_once(path, secrets.token_hex(8).encode())
+            return contents(path).decode()
+
+    def require_identity(self, identity: str) -> None:
+        """Make sure that this is the store a run began with, as this machine sees it.
+
+        Raises:
+            PoolstarError: it is another one, or none.
+        """
+        try:
+            with reaching(self._uri):
+                found = contents(self._root / "identity").decode()
+        except OSError:
+            found = ""
+        if found != identity:
+            raise PoolstarError(
+                f"Expected the store {self._uri} that the run began with, but on "
+                f"{socket.gethostname()} there is {'another' if found else 'none'}; all machines "
+                "must share it: name a mounted folder or an s3:// URI as store"
+            )
 
     def put(self, data: bytes) -> Ref:
         """Keep bytes; the same bytes twice are kept once.
 
         Raises:
             PoolstarError: the store cannot be written, e.g. the disk is full.
+            StorageRefused, TransientError: see `reaching`.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._path(sha256)
-        if not path.exists():
-            self._write_once(path, data)
+        with reaching(self._uri):
+            if not path.exists():
+                write_once(path, data)
         return Ref(sha256=sha256, uri=str(path))
 
     def get(self, ref: Ref) -> bytes:
@@ -53,15 +77,17 @@ class ContentStore:
 
         Raises:
             PoolstarError: they are missing or damaged.
+            StorageRefused, TransientError: see `reaching`.
         """
         path = self._path(ref.sha256)
         try:
-            data = path.read_bytes()
+            with reaching(self._uri):
+                data = contents(path)
         except OSError as exc:
             raise PoolstarError(self._damage(ref.sha256, "it is missing")) from exc
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise PoolstarError(self._damage(ref.sha256, "its bytes have changed"))
-        return bytes(data)
+        return data
 
     def put_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> Ref:
         """Keep named arrays as one npz, without pickle."""
@@ -93,37 +119,20 @@ class ContentStore:
 
     def remember(self, key: str, data: bytes) -> None:
         """Keep a small result under a key of 64 hex digits; the first result stays."""
-        self._write_once(self._root / "known" / key[:2] / key[2:], data)
+        with reaching(self._uri):
+            write_once(self._root / "known" / key[:2] / key[2:], data)
 
     def recall(self, key: str) -> bytes | None:
         """What was kept under a key, or None."""
         path = self._root / "known" / key[:2] / key[2:]
         try:
-            return bytes(path.read_bytes())
+            with reaching(self._uri):
+                return contents(path)
         except FileNotFoundError:
             return None
 
     def _path(self, sha256: str) -> UPath:
         return self._root / sha256[:2] / sha256[2:]
-
-    def _write_once(self, path: UPath, data: bytes) -> None:
-        """Write so that readers see all of it or nothing; the first of two writers wins."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.protocol in {"", "file"}:
-                partial.write_bytes(data)
-                os.link(str(partial), str(path))
-                partial.unlink()
-            else:
-                path.write_bytes(data)
-        except FileExistsError:
-            partial.unlink(missing_ok=True)
-        except OSError as exc:
-            raise PoolstarError(
-                f"Expected to write {path}, but: {exc.strerror or exc}; free some space or name "
-                "another store, then run again: what is done is kept"
-            ) from exc
 
     def _damage(self, sha256: str, what: str) -> str:
         return (
@@ -132,19 +141,67 @@ class ContentStore:
         )
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_once(path: UPath, data: bytes) -> bool:
+    """Write so that readers see all of it or nothing; False where another writer was first.
+
+    Raises:
+        PoolstarError: it cannot be written, e.g. the disk is full.
+        StorageRefused, TransientError: see `reaching`.
+    """
+    try:
+        with reaching(str(path)):
+            _link_new(path, data) if path.protocol in LOCAL else _put_new(path, data)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        raise PoolstarError(
+            f"Expected to write {path}, but: {exc.strerror or exc}; free some space or name "
+            "another store, then run again: what is done is kept"
+        ) from exc
+    return True
+
+
+def _link_new(path: UPath, data: bytes) -> None:
+    """A new file, which appears whole under its name; FileExistsError where one is."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial.write_bytes(data)
+        os.link(str(partial), str(path))
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _put_new(path: UPath, data: bytes) -> None:
+    """A new object; FileExistsError where another one is."""
+    try:
+        path.fs.pipe_file(path.path, data, mode="create")
+    except OSError as exc:
+        if not is_outrun(exc):
+            raise
+        if contents(path) != data:  # else the client had asked twice, and the first was served
+            raise FileExistsError(str(path)) from exc
+
+
+def write_whole(where: str | Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part.
 
     Raises:
         PoolstarError: it cannot be written.
+        StorageRefused, TransientError: see `reaching`.
     """
+    path = place(str(where))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        with reaching(str(where)):
+            if path.protocol not in LOCAL:
+                path.fs.pipe_file(path.path, data)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_bytes(data)
+            os.replace(str(partial), str(path))
     except OSError as exc:
         raise PoolstarError(
-            f"Expected to write {path}, but: {exc.strerror or exc}; name another place and run "
+            f"Expected to write {where}, but: {exc.strerror or exc}; name another place and run "
             "again, nothing is computed twice"
         ) from exc

@@ -22,19 +22,18 @@ moves and removed once nothing is left, so a withdrawal killed anywhere ends whe
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 import pyarrow.compute as pc
-from upath import UPath
 
 from tasks.domain.errors import ArchiveError
 from tasks.domain.tombstone import Tombstone
 from tasks.store.files import write_whole
 from tasks.store.history import JOURNAL, PoolHistory
+from tasks.store.lease import Held
 from tasks.store.lineages import knows_source, without_source
+from tasks.store.remote import place
 from tasks.store.rows import RunRow
 from tasks.store.seals import seal_of
 from tasks.store.tables import CHAMPION, TABLES, WRITE_BATCH
@@ -83,38 +82,40 @@ class Forgetting(PoolHistory):
             ArchiveError: the disk is full, the pool cannot be written, or old files stay.
         """
         self._existing(None)
-        with self._writing():
+        with self._writing() as require_held:
+            self._recover()
             if (pending := self._journal()) is not None:
-                self._withdraw(pending)
-            self._roll_back()
+                self._withdraw(pending, require_held)
             done = [grave for grave in self.tombstones() if grave.source_id == source_id]
             if done:
                 return done[0]
             grave = self.withdrawal(source_id, why=why, who=who)
             self._write_journal(grave)
-            self._withdraw(grave)
+            self._withdraw(grave, require_held)
             return grave
 
     def _write_journal(self, grave: Tombstone) -> None:
         """Say what is about to be withdrawn, whole or not at all."""
-        path = UPath(self.uri) / JOURNAL
-        if path.protocol in {"", "file"}:
-            write_whole(Path(str(path)), grave.model_dump_json().encode())
-        else:
-            path.write_text(grave.model_dump_json())
+        write_whole(f"{self.uri}/{JOURNAL}", grave.model_dump_json().encode())
 
-    def _withdraw(self, grave: Tombstone) -> None:
+    def _withdraw(self, grave: Tombstone, require_held: Held) -> None:
         """Carry a withdrawal out, from wherever it was left."""
-        self._roll_back()
-        if grave.version not in self.versions():
+        self._recover()
+        if grave not in self.tombstones():
+            if grave.version in self.versions():  # a run landed first, and may hold more of it
+                grave = self.withdrawal(grave.source_id, why=grave.why, who=grave.who)
+                self._write_journal(grave)
             for name in OWNER:
+                require_held()
                 self._rewrite(name, frozenset(grave.withdrawn[name]), {})
+            require_held()
             self._rewrite("runs", frozenset(), self._without(grave))
             self._follow_champion()
             self._set_stone(grave)
         for name in TABLES:
+            require_held()
             self._purge(name)
-        (UPath(self.uri) / JOURNAL).unlink()
+        (place(self.uri) / JOURNAL).unlink()
 
     def _without(self, grave: Tombstone) -> dict[str, str]:
         """The lineages that the tombstone amends, by run."""
@@ -129,7 +130,7 @@ class Forgetting(PoolHistory):
         """Write a table anew, version by version, without some rows and with other lineages."""
         if not gone and not lineages:
             return
-        database, written, at = lancedb.connect(self.uri), set[str](), 0
+        database, written, at = self._database(), set[str](), 0
         key = "run_id" if name == "runs" else "id"
         moved: dict[str, int] = {}
         for version in self._tags(name):
@@ -169,9 +170,10 @@ class Forgetting(PoolHistory):
         )  # fmt: skip
         tags = {name: self._tags(name) for name in TABLES}
         positions = {v: {name: tags[name][v] for name in TABLES} for v in self.versions()}
+        at = {name: int(self._open(name).version) for name in TABLES}
+        held = len(self._ids("pool", at["pool"]))
         self._commit(
-            run, grave.version, held=self._open("pool").count_rows(), tombstone=grave,
-            positions=positions,
+            run, grave.version, at, held=held, tombstone=grave, positions=positions
         )  # fmt: skip
 
     def _purge(self, name: str) -> None:

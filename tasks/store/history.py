@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
-from upath import UPath
 
-from tasks.domain.errors import ArchiveError, PoolBroken
+from tasks.domain.errors import ArchiveError, PoolBroken, PoolMoved
 from tasks.domain.tombstone import Tombstone
+from tasks.store.claims import Claim, claim_of, claim_version
+from tasks.store.remote import contents, place, reaching
 from tasks.store.rows import SEALS_SCHEMA, RunRow
 from tasks.store.seals import manifest_of, seal_of, times_of
-from tasks.store.tables import SEALED, TABLES, PoolTables, among
+from tasks.store.tables import SEALED, TABLES, PoolTables, among, version_number
 
 JOURNAL = "forgetting.json"
 
@@ -45,9 +45,9 @@ class PoolHistory(PoolTables):
         return self._readable(lambda: tombstones_of(rows))
 
     def _register(
-        self, name: str, version: str | None, ids: Iterable[str] | None = None
+        self, name: str, version: str | int, ids: Iterable[str] | None = None
     ) -> dict[str, str]:
-        """The seal of each row, or of some, that a table held up to a version or up to now."""
+        """The seal of each row, or of some, up to a version, or to a position of `seals`."""
         mine = pc.field("table_name") == name
         if ids is not None:
             mine &= among("id", ids)
@@ -57,7 +57,7 @@ class PoolHistory(PoolTables):
         ids, seals = read.to_pydict().values()
         return {str(key): str(seal) for key, seal in zip(ids, seals, strict=True)}
 
-    def _standing(self, name: str, version: str | None, gone: set[str]) -> dict[str, str]:
+    def _standing(self, name: str, version: str | int, gone: set[str]) -> dict[str, str]:
         """The seals of the rows that a table should hold, once those withdrawn are gone."""
         return {key: seal for key, seal in self._register(name, version).items() if key not in gone}
 
@@ -66,7 +66,8 @@ class PoolHistory(PoolTables):
     def _journal(self) -> Tombstone | None:
         """The withdrawal that was begun and has not ended, or None."""
         try:
-            text = (UPath(self.uri) / JOURNAL).read_text()
+            with reaching(self.uri):
+                text = contents(place(self.uri) / JOURNAL)
         except FileNotFoundError:
             return None
         return self._readable(lambda: Tombstone.model_validate_json(text))
@@ -83,31 +84,35 @@ class PoolHistory(PoolTables):
                 f"`poolstar pool forget {pending.source_id} --pool {self.uri}` again"
             )
 
-    def _seal(self, name: str, seals: dict[str, str]) -> None:
+    def _seal(self, name: str, seals: dict[str, str], at: dict[str, int]) -> None:
         """Note the seals of rows that were just inserted, by id."""
         rows = [{"table_name": name, "id": key, "seal": seal} for key, seal in seals.items()]
         if rows:
-            self._open("seals").add(pa.Table.from_pylist(rows, schema=SEALS_SCHEMA))
+            done = self._open("seals").add(pa.Table.from_pylist(rows, schema=SEALS_SCHEMA))
+            self._move_on("seals", done.version, at)
 
     def _commit(
         self,
         run: RunRow,
         version: str,
+        at: dict[str, int],
         *,
         held: int,
         tombstone: Tombstone | None = None,
         positions: dict[str, dict[str, int]] | None = None,
     ) -> LandedVersion:
-        """Close a version over what the tables now hold: its run, sealed, and then its tags.
+        """Close a version over what the tables hold `at` these positions: its run, sealed, a claim.
 
         `positions` are those of older versions, where they have moved.
+
+        Raises:
+            PoolMoved: another writer has written to a table, or claimed the version.
         """
         before = self.latest()
         earlier = [] if before is None else self._current_runs(before)
         graves = tombstones_of(earlier) + (() if tombstone is None else (tombstone,))
-        figures = self._manifests(graves)
-        runs = self._open("runs")
-        here = {name: self._open(name).version for name in TABLES} | {"runs": runs.version + 1}
+        figures = self._manifests(graves, at)
+        here = at | {"runs": at["runs"] + 1}
         row = asdict(run) | figures | {
             "version": version,
             "accepted": figures["rows"] - held,
@@ -116,21 +121,27 @@ class PoolHistory(PoolTables):
             "previous": earlier[-1]["seal"] if earlier else "",
         }  # fmt: skip
         row["seal"] = seal_of(row)
-        self._insert_records("runs", [row], "run_id")
-        if (now := self._open("runs").version) != here["runs"]:
-            raise PoolBroken(f"Expected runs of {self.uri} at {here['runs']}, but it is at {now}")
-        for name in TABLES:
-            table = self._open(name)
-            table.tags.create(version, table.version)
+        self._insert_records("runs", [row], "run_id", at)
+        claim = Claim(version=version, run_id=run.run_id, positions=here)
+        if not claim_version(self.uri, claim):
+            raise PoolMoved(f"Expected {version} of {self.uri} to be free, but it is another run's")
+        self._set_tags(claim)
         return LandedVersion(version, row["pool_manifest"], row["accepted"], row["rows"])
 
-    def _manifests(self, graves: tuple[Tombstone, ...]) -> dict[str, Any]:
-        """Rows, manifests and times of what the tables now hold."""
+    def _set_tags(self, claim: Claim) -> None:
+        """Tag a claimed version on every table, on `pool` last: then it exists."""
+        for name in TABLES:
+            table = self._open(name)
+            if claim.version not in table.tags.list():
+                table.tags.create(claim.version, claim.positions[name])
+
+    def _manifests(self, graves: tuple[Tombstone, ...], at: dict[str, int]) -> dict[str, Any]:
+        """Rows, manifests and times of what the tables hold at these positions."""
         figures: dict[str, Any] = {}
         times: dict[str, str] = {}
         for name in SEALED:
             gone = {key for grave in graves for key in grave.withdrawn.get(name, ())}
-            seals, ids = self._standing(name, None, gone), self._ids(name, None)
+            seals, ids = self._standing(name, at["seals"], gone), self._ids(name, at[name])
             if len(ids) != len(seals) or set(ids) != set(seals):
                 raise PoolBroken(
                     f"Expected every sealed row once in {name} of {self.uri}, but some repeat, "
@@ -142,21 +153,33 @@ class PoolHistory(PoolTables):
                 figures["rows"] = len(ids)
         return figures | {"times": times_of(times)}
 
-    def _roll_back(self) -> None:
-        """Undo what a killed writer left: tables and tags that no tag of `pool` vouches for."""
-        version, names = self.latest(), self._names()
-        for name in TABLES:
-            if name not in names:
-                continue
-            if version is None:
-                lancedb.connect(self.uri).drop_table(name)
-                continue
-            table, tags = self._open(name), self._tags(name)
-            for tag in set(tags) - set(self._tags("pool")):
-                table.tags.delete(tag)
-            if table.version != tags[version]:
-                table.checkout(tags[version])
-                table.restore()
+    def _recover(self) -> dict[str, int]:
+        """Finish what a killed writer has claimed, undo what else it left.
+
+        Returns:
+            The LanceDB position of every table; empty where there is no pool yet.
+        """
+        names = self._names()
+        last = version_number(self.latest()) if "pool" in names else 0
+        if (claim := claim_of(self.uri, f"v{last + 1}")) is not None:
+            self._set_tags(claim)
+        version = self.latest()
+        there = [name for name in TABLES if name in names]
+        if version is None:
+            for name in there:
+                self._database().drop_table(name)
+            return {}
+        return {name: self._rolled_back(name, version) for name in there}
+
+    def _rolled_back(self, name: str, version: str) -> int:
+        """Bring a table back to a version where it has moved on; its position after that."""
+        table, tags = self._open(name), self._tags(name)
+        for tag in set(tags) - set(self._tags("pool")):
+            table.tags.delete(tag)
+        if table.version != tags[version]:
+            table.checkout(tags[version])
+            table.restore()
+        return int(table.version)
 
 
 def tombstones_of(runs: list[dict[str, Any]]) -> tuple[Tombstone, ...]:

@@ -1,21 +1,20 @@
 """The LanceDB tables of a pool: reading at a version, one writer at a time, errors said plainly."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from upath import UPath
 
-from tasks.domain.errors import ArchiveError, PoolBroken, PoolLocked, UnknownVersion
+from tasks.domain.errors import ArchiveError, PoolBroken, PoolMoved, UnknownVersion
+from tasks.domain.places import without_credentials
+from tasks.store.lease import Held, one_writer
+from tasks.store.remote import place, reaching, storage_options
 from tasks.store.rows import RUNS_SCHEMA, PoolRow, plain_rows
 
 T = TypeVar("T")
@@ -23,7 +22,7 @@ SEALED = ("pool", "rejected", "sources")
 TABLES = ("rejected", "sources", "seals", "runs", "pool")  # tagged in this order: pool's commits
 CHAMPION = "champion"
 WRITE_BATCH = 64
-LOCK_TIMEOUT_S = 600.0
+BAD_FILES = (OSError, RuntimeError, ValueError, pa.ArrowException)  # as LanceDB raises
 
 
 def among(column: str, values: Iterable[str]) -> pc.Expression:
@@ -42,7 +41,7 @@ class PoolTables:
     """The tables of a pool at a folder or s3:// URI. Reading never creates anything."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
+        self.uri = without_credentials(uri).rstrip("/")
 
     def versions(self) -> list[str]:
         """All versions, oldest first; empty when there is no pool yet."""
@@ -55,46 +54,56 @@ class PoolTables:
 
     # --- writing -----------------------------------------------------------------------------
 
-    def _insert_records(self, name: str, records: list[dict[str, Any]], key: str) -> None:
+    def _insert_records(
+        self, name: str, records: list[dict[str, Any]], key: str, at: dict[str, int]
+    ) -> None:
+        """Insert rows on top of a position, which moves on by one.
+
+        Raises:
+            PoolMoved: another writer has written to the table.
+        """
         table = self._open(name)
         rows = pa.Table.from_pylist(records, schema=table.schema)
-        table.merge_insert(key).when_not_matched_insert_all().execute(rows)
+        done = table.merge_insert(key).when_not_matched_insert_all().execute(rows)
+        self._move_on(name, done.version, at)
+
+    def _move_on(self, name: str, position: int, at: dict[str, int]) -> None:
+        """Take note of a write, which must have been the first since the last one."""
+        at[name] += 1
+        if position != at[name]:
+            raise PoolMoved(
+                f"Expected to be the only writer of {self.uri}, but another one has written to "
+                f"{name} since; nothing of this run is in a version, run again"
+            )
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """The one writer of this pool on this machine; write errors said plainly."""
-        lock = self._lock_path()
+    def _writing(self) -> Iterator[Held]:
+        """The one writer of this pool; write errors said plainly."""
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock, timeout=LOCK_TIMEOUT_S):
-                yield
-        except Timeout as exc:
-            raise PoolLocked(
-                f"Expected to write {self.uri}, but another run holds {lock}; try again later"
-            ) from exc
-        except (OSError, RuntimeError, ValueError, pa.ArrowException) as exc:
+            with reaching(self.uri), one_writer(self.uri) as require_held:
+                yield require_held
+        except BAD_FILES as exc:
             raise ArchiveError(
                 f"Expected to write the pool {self.uri}, but: {exc}; the last version is whole. "
                 "Free some space or mend the folder's rights, then run again"
             ) from exc
 
-    def _lock_path(self) -> Path:
-        """Beside a local pool; for a remote one in the user's cache, so it holds a machine."""
-        if "://" not in self.uri:
-            return Path(f"{self.uri}.lock")
-        name = hashlib.sha256(self.uri.encode()).hexdigest()[:16]
-        return Path.home() / ".cache" / "poolstar" / f"{name}.lock"
-
     # --- LanceDB -----------------------------------------------------------------------------
 
     def _exists(self) -> bool:
-        return UPath(self.uri).exists() and "pool" in self._names()
+        with reaching(self.uri):
+            return place(self.uri).exists() and "pool" in self._names()
+
+    def _database(self) -> Any:
+        return lancedb.connect(self.uri, storage_options=storage_options(self.uri))
 
     def _names(self) -> list[str]:
-        return list(lancedb.connect(self.uri).list_tables().tables)
+        with reaching(self.uri):
+            return list(self._database().list_tables().tables)
 
     def _open(self, name: str) -> Any:
-        return lancedb.connect(self.uri).open_table(name)
+        with reaching(self.uri):
+            return self._database().open_table(name)
 
     def _tags(self, name: str) -> dict[str, int]:
         """Version tags (v1, v2, ...) of a table in order, each with LanceDB's version number."""
@@ -121,8 +130,8 @@ class PoolTables:
             )
         return version or known[-1]
 
-    def _at(self, name: str, version: str | None) -> Any:
-        """A table as a Lance dataset, at a version or as it stands while writing."""
+    def _at(self, name: str, version: str | int | None) -> Any:
+        """A table as a Lance dataset, at a version, at a LanceDB position, or as it stands."""
         table = self._open(name)
         if version is not None:
             table.checkout(version)
@@ -146,8 +155,8 @@ class PoolTables:
         while (batch := self._readable(lambda: next(batches, None))) is not None:
             yield from plain_rows(batch)
 
-    def _ids(self, name: str, version: str | None) -> list[str]:
-        """The ids of a table's rows in their order there, at a version or while writing."""
+    def _ids(self, name: str, version: str | int) -> list[str]:
+        """The ids of a table's rows in their order there, at a version or a LanceDB position."""
         read = self._readable(lambda: self._at(name, version).to_table(columns=["id"]))
         ids: list[str] = read["id"].to_pylist()
         return ids
@@ -184,8 +193,9 @@ class PoolTables:
     def _readable(self, read: Callable[[], T]) -> T:
         """What `read` gives; a damaged file is PoolBroken."""
         try:
-            return read()
-        except (OSError, RuntimeError, ValueError, pa.ArrowException) as exc:
+            with reaching(self.uri):
+                return read()
+        except BAD_FILES as exc:
             raise PoolBroken(
                 f"Expected a readable pool at {self.uri}, but: {exc}; restore it from a copy, or "
                 "grow it again from its images"

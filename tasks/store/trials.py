@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 
 from tasks.domain.errors import ArchiveError
@@ -61,13 +60,14 @@ class Trials(PoolTables):
             PoolLocked, ArchiveError: as `Archive.land`.
         """
         version = self._existing(trial.version)
-        with self._writing():
+        with self._writing() as require_held:
             if TRIALS not in self._names():
-                lancedb.connect(self.uri).create_table(TRIALS, schema=TRIALS_SCHEMA)
+                self._database().create_table(TRIALS, schema=TRIALS_SCHEMA)
             table = self._open(TRIALS)
             others = [row["seal"] for row in self.rows() if row["trial_id"] != trial.trial_id]
             row = asdict(trial) | {"position": table.version + 1, "others": chained(others)}
             row["seal"] = seal_of(row)
+            require_held()
             merge = table.merge_insert("trial_id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(
                 pa.Table.from_pylist([row], schema=table.schema)

@@ -35,7 +35,7 @@ sources = [source_row(f"{i:064x}", bytes=bytes([i % 256]) * 5000, embedding=look
            for i in range(SOURCES)]
 archive = Archive(sys.argv[1])
 for run, first in (("r1", 0), ("r2", ROWS // 2)):
-    archive.land(run_row(run), pool=rows(PoolRow, ROWS // 2, first, run_id=run),
+    archive.land(run_row(run, archive.latest()), pool=rows(PoolRow, ROWS // 2, first, run_id=run),
         rejected=rows(RejectedRow, REJECTED // 2, 10 * ROWS + first, stage="useful",
                       reasons=("no novelty",), run_id=run),
         sources=sources, embedding_dim=512)

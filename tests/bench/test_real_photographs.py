@@ -22,7 +22,6 @@ from tasks.domain.trial_parameters import (
     TrialParams,
 )
 from tasks.models.model_set import open_model_set
-from tasks.stage import threads
 
 pytestmark = [pytest.mark.bench, needs_photographs]
 WHOLE = SegmentParams(surface="whole")
@@ -55,11 +54,11 @@ def test_an_adapted_set_on_real_photographs(name, tmp_path, record, prefect_serv
         params = AdaptParams(
             images=str(dataset), out=str(out), segment=WHOLE, minutes=MINUTES[name]
         )
-        adapted = adapt_generator.with_options(task_runner=threads(1))(params)
+        adapted = adapt_generator(params)
         record(f"adapt_{name}", minutes=adapted.seconds / 60, is_adapted=adapted.is_adapted,
                figures=adapted.judgement.figures.model_dump())  # fmt: skip
     trial = trial_of(name, dataset, work / "pool", str(out))
-    result = run_trial.with_options(task_runner=threads(trial.workers))(trial)
+    result = run_trial(trial)
     for arm in result.arms:
         record(
             f"trial_{name}_{arm.arm}", share=arm.share, models=open_model_set(str(out)).name,

@@ -2,7 +2,13 @@
 
 import pytest
 
-from tasks.domain.energy import StageCost, article_campaign_kwh, article_wh, run_energy
+from tasks.domain.energy import (
+    StageCost,
+    article_campaign_kwh,
+    article_wh,
+    run_energy,
+    shared_fairly,
+)
 
 
 def cost(stage: str, share_s: float, **joules: float) -> StageCost:
@@ -23,7 +29,7 @@ def test_the_articles_line():
 def test_without_counters_power_times_time_and_marked():
     run = figures([cost("inpaint", 30), cost("inpaint", 20), cost("measure", 10)])
     assert run.is_estimate
-    assert "estimated: 70 W" in run.method
+    assert run.method.startswith("70 W x time")
     assert run.joules == 7000
     assert {s.stage: s.joules for s in run.stages} == {"inpaint": 3500, "measure": 700}
     ordered = run_energy([cost("b", 1)], [("a", None)], seconds=1, joules={}, watts=1, accepted=0,
@@ -65,3 +71,41 @@ def test_reused_results_of_a_machine_without_counters_make_it_an_estimate():
 
 def test_nothing_accepted_has_no_price():
     assert figures([], accepted=0).wh_per_image is None
+
+
+def at(
+    start_s: float, end_s: float, *, process: int = 1, machine: str = "a", **joules
+) -> StageCost:
+    """As the process's own meter saw it, which ran one stage at a time."""
+    length = end_s - start_s
+    return StageCost(
+        stage="inpaint", seconds=length, share_s=length, joules=joules, machine=machine,
+        process=process, ended_s=end_s,
+    )  # fmt: skip
+
+
+def test_stages_at_once_in_several_processes_of_a_machine_share_it():
+    alone, first, second = at(0, 4), at(4, 14, cpu=100.0), at(8, 14, process=2, cpu=60.0)
+    shares = shared_fairly([alone, first, second])
+    assert [one.share_s for one in shares] == [4, 7, 3]
+    assert sum(one.share_s for one in shares) == 14
+    assert [one.joules.get("cpu", 0) for one in shares] == pytest.approx([0, 70, 30])
+    elsewhere = at(8, 14, process=2, machine="b")
+    assert shared_fairly([first, elsewhere]) == [first, elsewhere]
+
+
+def test_one_process_is_believed_as_it_is():
+    costs = [cost("a", 3), cost("b", 4)]
+    assert shared_fairly(costs) == costs
+    assert shared_fairly([]) == []
+
+
+def test_other_machines_are_charged_while_they_work_and_the_flows_own_throughout():
+    costs = [at(0, 10), at(0, 30, machine="b", process=2), at(5, 25, machine="c", process=3)]
+    run = run_energy(costs, [], seconds=100.0, joules={}, watts=70.0, accepted=1, machine="a")
+    assert run.joules == 70 * (100 + 30 + 20)
+    assert run.other_joules == 70 * 90
+    assert "2 more machines" in run.method
+    alone = run_energy(costs[:1], [], seconds=100.0, joules={}, watts=70.0, accepted=1, machine="a")
+    assert alone.joules == 7000
+    assert "more machines" not in alone.method

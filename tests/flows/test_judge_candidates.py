@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run
+from handed_in import hand_in
 from PIL import Image
-from planted import Case, cases_of, good_case, hard_seam, nothing_changed, placed_case, spill
+from planted import cases_of, good_case, hard_seam, nothing_changed, placed_case, spill
 
 from flows.judge_candidates import judge_candidates
 from tasks.domain.errors import BadInput, BadParameters
@@ -18,15 +19,6 @@ from tasks.store.images import decoded_png
 from tasks.store.recorded import Recorded
 
 MAKER = "a <b>stranger</b>"
-
-
-def hand_in(folder: Path, name: str, case: Case, after: np.ndarray | None = None) -> None:
-    shown = case.after if after is None else after
-    places = {"sources": case.before, f"candidates/{case.kind}": shown}
-    for place, image in places.items():
-        path = folder / place / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
 
 
 @pytest.fixture(scope="module")

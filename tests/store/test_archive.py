@@ -13,7 +13,6 @@ from tasks.domain.errors import (
     PoolLocked,
     UnknownVersion,
 )
-from tasks.store import tables as tables_module
 from tasks.store.archive import Archive
 from tasks.store.rows import PoolRow
 
@@ -148,7 +147,7 @@ def test_a_damaged_file_is_a_broken_pool(pool):
 
 
 def test_only_one_writer_at_a_time(pool, monkeypatch):
-    monkeypatch.setattr(tables_module, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("tasks.store.lease.LOCK_TIMEOUT_S", 0.2)
     inside, leave = threading.Event(), threading.Event()
 
     def slow_rows():

@@ -32,7 +32,7 @@ def pool(tmp_path_factory) -> str:
         ("r2", [("c", {"generation": 2})], [*known, source_row("s3", label="KO", kind="pore")]),
     ]
     for run, rows, sources in runs:
-        row = run_row(run)
+        row = run_row(run, Archive(uri).latest())
         Archive(uri).land(
             type(row)(**{**row.__dict__, "funnel": funnel(len(sources))}),
             pool=[PoolRow(**columns(name, **COLUMNS, **more)) for name, more in rows],

@@ -17,9 +17,9 @@ from tasks.store.lineages import decoded_lineage, encoded_lineage
 
 
 def land(uri, run_id: str, **row):
-    return Archive(str(uri)).land(
-        run_row(run_id, **row), pool=[], rejected=[], sources=[], embedding_dim=8
-    )
+    archive = Archive(str(uri))
+    run = run_row(run_id, archive.latest(), **row)
+    return archive.land(run, pool=[], rejected=[], sources=[], embedding_dim=8)
 
 
 def make_old(uri) -> None:

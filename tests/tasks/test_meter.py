@@ -1,9 +1,9 @@
-"""The meter: shares of stages at once add up to what was used; the ledger knows who asked."""
+"""The meter: shares of stages at once add up to what was used."""
 
 import pytest
 
 from tasks.domain.energy import StageCost
-from tasks.meter import RUNS_KEPT, Ledger, Meter
+from tasks.meter import Meter
 
 
 class Clock:
@@ -63,22 +63,3 @@ def test_a_counter_that_fails_once_loses_nothing():
     counter.joules = kept
     clock.now = 2
     assert meter.stop(one).joules["cpu"] == pytest.approx(20)
-
-
-def test_the_ledger_tells_computed_from_reused_and_forgets_a_closed_run():
-    ledger = Ledger()
-    cost = StageCost(stage="inpaint", seconds=1, share_s=1, joules={})
-    ledger.ask("run", "t1", "inpaint", "k1")
-    ledger.ask("run", "t2", "inpaint", "k2")
-    assert ledger.pay("run", "t1", cost) == "k1"
-    assert ledger.pay("run", "unknown", cost) is None
-    assert [(one.key, one.cost) for one in ledger.close("run")] == [("k1", cost), ("k2", None)]
-    assert ledger.close("run") == []
-
-
-def test_runs_that_nobody_closes_do_not_pile_up():
-    ledger = Ledger()
-    for run in range(3 * RUNS_KEPT):
-        ledger.ask(str(run), "t", "stage", "k")
-    assert ledger.close("0") == []
-    assert len(ledger.close(str(3 * RUNS_KEPT - 1))) == 1

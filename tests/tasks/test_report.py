@@ -25,7 +25,7 @@ def test_user_text_cannot_become_markup_in_the_gallery():
     assert "<img" not in text
     assert "](http" not in text
     row = text.splitlines()[-1]
-    assert row.replace("\\|", "").count("|") == 7
+    assert row.replace("\\|", "").count("|") == 3
 
 
 def test_the_gallery_is_cut_before_it_weighs_too_much():

@@ -7,16 +7,16 @@ import pytest
 
 from tasks.domain.errors import BadInput
 from tasks.domain.records import RunContext
-from tasks.meter import LEDGER
 from tasks.stage import ContentPolicy, metered
-from tasks.store.costs import kept_cost
+from tasks.store.costs import asked_by, kept_cost
 from tasks.store.files import ContentStore
 
 
 @pytest.fixture
 def context(tmp_path) -> RunContext:
+    identity = ContentStore(str(tmp_path)).identity
     return RunContext(
-        store_uri=str(tmp_path), store_identity="i", models="tiny", models_fingerprint="f",
+        store_uri=str(tmp_path), store_identity=identity, models="tiny", models_fingerprint="f",
         device="cpu",
     )  # fmt: skip
 
@@ -42,14 +42,14 @@ def test_a_computed_result_leaves_its_cost_by_its_key(monkeypatch, context):
     assert metered(twice)(3, context) == 6
     cost = kept_cost(context.store_uri, key)
     assert (cost.stage, cost.share_s >= 0) == ("twice", True)
-    (asked,) = LEDGER.close(str(task.task_run.flow_run_id))
-    assert asked.cost == cost
+    (asked,) = asked_by(context.store_uri, str(task.task_run.flow_run_id))
+    assert (asked.cost, asked.key, asked.stage) == (cost, key, "twice")
 
 
 def test_a_result_from_the_cache_was_asked_for_and_not_paid(monkeypatch, context):
     task = in_task(monkeypatch)
-    ContentPolicy(stage="twice").compute_key(task, {"number": 3}, {})
-    (asked,) = LEDGER.close(str(task.task_run.flow_run_id))
+    ContentPolicy(stage="twice").compute_key(task, {"number": 3, "context": context}, {})
+    (asked,) = asked_by(context.store_uri, str(task.task_run.flow_run_id))
     assert asked.cost is None
     assert kept_cost(context.store_uri, asked.key) is None
 
@@ -65,11 +65,12 @@ def test_keys_depend_on_inputs_alone(monkeypatch, context):
 
 def test_a_failure_stays_what_it_is_and_leaves_no_cost(monkeypatch, context):
     task = in_task(monkeypatch)
-    key = ContentPolicy(stage="twice").compute_key(task, {"number": -1}, {})
+    key = ContentPolicy(stage="twice").compute_key(task, {"number": -1, "context": context}, {})
     with pytest.raises(BadInput, match="negative"):
         metered(twice)(-1, context)
     assert kept_cost(context.store_uri, key) is None
-    LEDGER.close(str(task.task_run.flow_run_id))
+    (asked,) = asked_by(context.store_uri, str(task.task_run.flow_run_id))
+    assert asked.cost is None
 
 
 def test_outside_a_flow_nothing_is_written(context):

@@ -48,8 +48,8 @@ def pool(tmp_path_factory) -> str:
             for i in range(20)
         ]  # fmt: skip
         Archive(uri).land(
-            run_row(f"r{version}"), pool=[PoolRow(**row) for row in rows], rejected=[],
-            sources=sources, embedding_dim=8,
+            run_row(f"r{version}", Archive(uri).latest()), pool=[PoolRow(**row) for row in rows],
+            rejected=[], sources=sources, embedding_dim=8,
         )  # fmt: skip
     return uri
 

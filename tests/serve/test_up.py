@@ -1,0 +1,180 @@
+"""poolstar up: starts and stops whole; what is wrong gets a line that says what to do."""
+
+import json
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from deployed_runs import Deployed, processes_of
+from prefect_stack import (
+    ROOT,
+    Stack,
+    await_true,
+    environment,
+    free_port,
+    is_open,
+    running,
+)
+
+from tasks.models.model_set import BUNDLED
+
+pytestmark = pytest.mark.slow
+
+
+def called(folder: Path, *words: str, **env: str):
+    """The command line away from any server."""
+    return Stack("http://127.0.0.1", "", environment(folder, **env), folder).poolstar(*words)
+
+
+def checked(folder: Path, *words: str, **env: str) -> dict[str, tuple[bool, str]]:
+    """What `up --check` finds, by subject; the exit status says whether any of it is wrong."""
+    home = ("--home", str(folder / "home"))
+    done = called(folder, "up", "--check", "--json", *home, *words, **env)
+    assert "Traceback" not in done.stderr
+    found = {one["subject"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == any(one["is_wrong"] for one in found.values())
+    return {subject: (one["is_wrong"], one["text"]) for subject, one in found.items()}
+
+
+def is_wrong(found: dict[str, tuple[bool, str]], subject: str, *said: str) -> bool:
+    """Whether this alone is wrong, in these words."""
+    wrong = [one for one, (is_bad, _) in found.items() if is_bad]
+    return wrong == [subject] and all(one in found[subject][1] for one in said)
+
+
+def test_a_check_before_the_start_finds_nothing_wrong(tmp_path):
+    found = checked(tmp_path, "--port", str(free_port()))
+    assert not any(is_bad for is_bad, _ in found.values()), found
+    assert {"port", "database", "disk", "gpu", "models"} <= set(found)
+
+
+def test_a_port_that_is_taken_and_a_gpu_that_is_not_there_are_told(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert is_wrong(checked(tmp_path, "--port", port), "port", port, "--port")
+        done = called(tmp_path, "up", "--port", port, "--home", str(tmp_path / "home"))
+    assert done.returncode == 2
+    assert f"cannot listen at 127.0.0.1:{port}" in done.stderr
+    assert not (tmp_path / "home").exists()
+    without = checked(tmp_path, "--port", port, "--gpu", CUDA_VISIBLE_DEVICES="")
+    assert is_wrong(without, "gpu", "driver")
+
+
+def test_a_damaged_model_set_is_told(tmp_path):
+    shutil.copytree(BUNDLED["tiny"], tmp_path / "set")
+    weights = tmp_path / "set" / "segmenter" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    port = str(free_port())
+    damaged = checked(tmp_path, "--port", port, "--models", str(tmp_path / "set"))
+    assert is_wrong(damaged, "models", "segmenter/model.safetensors")
+    missing = checked(tmp_path, "--port", port, "--models", str(tmp_path / "nowhere"))
+    assert is_wrong(missing, "models", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda url: url.replace("long%20and", "short"), "password authentication failed"),
+        (lambda url: url.replace("/postgres", "/nowhere"), '"nowhere" does not exist'),
+        (lambda url: url.replace("+asyncpg", ""), "postgresql+asyncpg://USER"),
+        (lambda url: f"postgresql+asyncpg://a:secret@127.0.0.1:{free_port()}/x", "running"),
+        (lambda url: "no url at all", "no database URL"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told(server, tmp_path, change, said):
+    url, port = change(server.database), str(free_port())
+    found = checked(tmp_path, "--port", port, "--database", url)
+    assert is_wrong(found, "database", said), found
+    assert not any(word in found["database"][1] for word in ("secret@", "%20secret", "short"))
+
+
+def test_a_wrong_database_stops_the_start_with_a_line(server, tmp_path):
+    url = server.database.replace("long%20and", "short")
+    done = called(tmp_path, "up", "--port", str(free_port()), "--home", str(tmp_path / "home"),
+                  PREFECT_API_DATABASE_CONNECTION_URL=url)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("poolstar: database: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dead_server_is_told_and_leaves_no_half_pool(plant, tmp_path):
+    port = free_port()
+    dead = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    pool = tmp_path / "pool"
+    for words in (("grow", str(plant), "--pool", str(pool), "--kind", "crack"), ("deploy",)):
+        done = called(tmp_path, *words, **dead)
+        assert done.returncode == 1
+        assert "Connection refused" in done.stderr
+        assert "`poolstar up`" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("pool*")) == []
+    assert is_wrong(checked(tmp_path, "--port", str(free_port()), **dead), "server", "refused")
+
+
+def test_a_running_server_without_its_deployments_is_told(server, tmp_path):
+    port = httpx.URL(server.url).port
+    path = "/deployments/name/run-trial/run-trial"
+    trial = server.get(path)
+    server.client.delete(f"/deployments/{trial['id']}").raise_for_status()
+    found = checked(tmp_path, "--port", str(port), "--database", server.database)
+    assert found["deployments"][0]
+    assert "run-trial" in found["deployments"][1]
+    assert "poolstar deploy" in found["deployments"][1]
+    assert server.poolstar("deploy").returncode == 0
+    assert server.get(path)["name"] == "run-trial"
+
+
+def test_up_stops_whole_and_its_next_start_takes_up_what_was_running(plant, tmp_path):
+    """SIGTERM with a run in the middle, then a start that ends the run, then Ctrl-C."""
+    port, home = free_port(), tmp_path / "home"
+    command = [sys.executable, "-m", "flows.cli", "up", "--port", port, "--home", home]
+    env = environment(tmp_path, PREFECT_WORKER_QUERY_SECONDS="1")
+    runs = Deployed(Stack(f"http://127.0.0.1:{port}/api", "", env, tmp_path), plant, tmp_path)
+    with running(command, tmp_path / "up.log", env, cwd=ROOT) as up:
+        _await_started(tmp_path / "up.log", up)
+        assert _addresses(up, port) == {"127.0.0.1"}
+        run_id = runs.start("grow-pool", runs.grow("pool"))
+        await_true("some work", lambda: runs.stages(run_id)["ingest", "Completed"], 120)
+        _stopped(up, signal.SIGTERM, port)
+    assert not processes_of(run_id)
+    assert "waits for the next start" in (tmp_path / "up.log").read_text()
+    with running(command, tmp_path / "again.log", env, cwd=ROOT) as up:
+        _await_started(tmp_path / "again.log", up)
+        run = runs.ended(run_id, 180)
+        assert run["state_type"] == "COMPLETED", run["state"]
+        assert run["run_count"] == 2
+        assert runs.stages(run_id)["ingest", "Cached"]
+        _stopped(up, signal.SIGINT, port)
+    assert runs.manifest("pool")
+
+
+def _await_started(log: Path, up) -> None:
+    def started() -> bool:
+        assert up.poll() is None, log.read_text()
+        return "stop it with Ctrl-C" in log.read_text()
+
+    await_true("the start", started, 180)
+
+
+def _addresses(up, port: int) -> set[str]:
+    """Where the processes of `up` listen on the port."""
+    family = psutil.Process(up.pid).children(recursive=True)
+    sockets = [one for process in family for one in process.net_connections("inet")]
+    return {one.laddr.ip for one in sockets if one.laddr.port == port and one.status == "LISTEN"}
+
+
+def _stopped(up, how: signal.Signals, port: int) -> None:
+    """Signal `up`, which ends as asked with all that it had started."""
+    family = psutil.Process(up.pid).children(recursive=True)
+    up.send_signal(how)
+    assert up.wait(90) == 0
+    assert not [one for one in family if one.is_running()]
+    assert not is_open(port)
