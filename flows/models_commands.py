@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.terminal import AsJson, print_json, quiet_prefect, say
+from tasks.domain.errors import BadParameters
 
 app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
 
@@ -45,6 +46,24 @@ def models_build(
     say(f"written to {build_tiny_models(work, out, Recipe.model_validate_json(recipe))}")
 
 
+@app.command("pull")
+def models_pull(
+    models: Annotated[str, typer.Argument(help="sd15; the only set that is fetched.")],
+    to: Annotated[Path, typer.Option(help="Folder to bring it into; called again, it goes on.")],
+    segmenter: Annotated[
+        str, typer.Option(help="sam_vit_b (0.4 GB), sam_vit_l (1.2 GB) or sam_vit_h (2.6 GB).")
+    ] = "sam_vit_b",
+) -> None:
+    """Fetch the real model set at pinned revisions, every file checked by its hash."""
+    from tasks.models.hub import pull_sd15
+
+    if models != "sd15":
+        raise BadParameters(f"Expected sd15, but got {models!r}; tiny ships with poolstar")
+    one = pull_sd15(to, segmenter, say)
+    say(f"{one.name}: {len(one.files)} files in {to}, fingerprint {one.fingerprint}")
+    say(f"export POOLSTAR_SD15={to.absolute()}")
+
+
 @app.command("describe")
 def models_describe(
     folder: Annotated[Path, typer.Argument(help="Folder with the sd15 files (README).")],
@@ -61,15 +80,26 @@ def models_check(
     models: Annotated[str, typer.Argument(help="tiny, sd15, or a folder.")] = "tiny",
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file of a model set with its recorded sha256."""
+    """Compare every file of a model set with its recorded sha256, and its weights with the models.
+
+    Says what the set needs of a GPU.
+    """
+    from tasks.models.inspection import inspected
     from tasks.models.model_set import damaged_files, open_model_set
 
     one = open_model_set(models)
-    problems = damaged_files(one)
+    looked = inspected(one)
+    problems = damaged_files(one) + looked.problems
     if as_json:
-        print_json({"ok": not problems, "problems": problems, "fingerprint": one.fingerprint})
+        budget = None if looked.budget is None else looked.budget.model_dump()
+        print_json(
+            {"ok": not problems, "problems": problems, "fingerprint": one.fingerprint,
+             "vram_bytes": budget}
+        )  # fmt: skip
     else:
-        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'CHANGED'}")
+        say(f"{one.name}: {len(one.files)} files, {'whole' if not problems else 'NOT WHOLE'}")
         for problem in problems:
             say(f"  {problem}")
+        if looked.budget is not None:
+            say(f"  GPU memory, reckoned, one window at a time: {looked.budget.in_words}")
     raise typer.Exit(1 if problems else 0)

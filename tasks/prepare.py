@@ -17,6 +17,7 @@ from tasks.domain.parameters import (
 from tasks.domain.records import Candidate, Record, Ref, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
+from tasks.models.inspection import require_fitting
 from tasks.models.model_set import Defaults, ModelSet, open_model_set
 from tasks.runners import require_shared
 from tasks.store.archive import Archive
@@ -67,7 +68,7 @@ def prepare_run(params: RunParams) -> RunContext:
     Raises:
         BadParameters: a folder, the surface's mask or a combination of parameters is wrong; or the
             model set learned from generated images, and that is not allowed.
-        ModelSetError: the model set is not there.
+        ModelSetError: the model set is not there, or its weights are another model's.
         ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
     require_shared(params.runner, images=params.images)
@@ -83,7 +84,7 @@ def prepare_run(params: RunParams) -> RunContext:
         _require_generation(models, params)
     Archive(params.pool).require_settled()
     Archive(params.pool).require_model_set(models.embedder_fingerprint)
-    return _context(params, models.fingerprint)
+    return _context(params, models)
 
 
 def _require_generation(models: ModelSet, params: GrowParams) -> None:
@@ -103,15 +104,16 @@ def prepare_trial(params: TrialParams) -> RunContext:
 
     Raises:
         BadParameters: the surface's mask cannot be used.
-        ModelSetError: the model set is not there.
+        ModelSetError: the model set is not there, or its weights are another model's.
         ArchiveError: the pool is half forgotten.
     """
     Archive(params.pool).require_settled()
-    return _context(params, open_model_set(params.models).fingerprint)
+    return _context(params, open_model_set(params.models))
 
 
-def _context(params: RunParams | TrialParams, fingerprint: str) -> RunContext:
-    """Where the files lie and which models look at them."""
+def _context(params: RunParams | TrialParams, models: ModelSet) -> RunContext:
+    """Where the files lie and which models look at them; no file is written for a wrong set."""
+    require_fitting(models)
     mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
     require_shared(params.runner, pool=params.pool, store=uri)
@@ -120,7 +122,7 @@ def _context(params: RunParams | TrialParams, fingerprint: str) -> RunContext:
         store_uri=uri,
         store_identity=ContentStore(uri).identity,
         models=params.models,
-        models_fingerprint=fingerprint,
+        models_fingerprint=models.fingerprint,
         device=params.device,
         surface_mask=None if mask is None else ContentStore(uri).put_mask(mask),
     )

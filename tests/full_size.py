@@ -1,8 +1,5 @@
-"""Stable Diffusion 1.5 inpainting at full size in diffusers' own format, its weights random."""
+"""Stable Diffusion 1.5 inpainting at full size, weights random: a diffusers folder, or one file."""
 
-import gzip
-import json
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -12,15 +9,36 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from original_keys import original_checkpoint
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
 
-MERGES = 49152 - 256 - 2  # as CLIP reads the file that open_clip ships
+from tasks.models.single_file import clip_tokenizer
 
 
-def write_inpainter(folder: Path, seed: int = 0) -> Path:
-    """The pipeline of `stable-diffusion-inpainting`, fp16 safetensors, some 2.1 GB."""
+def write_inpainter(folder: Path, seed: int = 0, *, variant: str | None = None) -> Path:
+    """The pipeline of `stable-diffusion-inpainting`, fp16 safetensors, some 2.1 GB.
+
+    Args:
+        variant: `fp16` names the weights as the published folder does.
+    """
+    random_pipeline(seed).save_pretrained(folder / "inpainting", variant=variant)
+    return folder / "inpainting"
+
+
+def write_single_file(path: Path, seed: int = 0) -> Path:
+    """The same weights in one file under their original names, fp16."""
+    pipeline = random_pipeline(seed)
+    weights = original_checkpoint(
+        pipeline.unet.state_dict(), pipeline.vae.state_dict(), pipeline.text_encoder.state_dict()
+    )
+    save_file({name: value.contiguous() for name, value in weights.items()}, path)
+    return path
+
+
+def random_pipeline(seed: int) -> StableDiffusionInpaintPipeline:
+    """The pipeline in half precision; equal seeds give equal weights."""
     torch.manual_seed(seed)
-    tokenizer = clip_tokenizer(folder / "words")
     pipeline = StableDiffusionInpaintPipeline(
         vae=AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
@@ -35,7 +53,7 @@ def write_inpainter(folder: Path, seed: int = 0) -> Path:
                 bos_token_id=49406, eos_token_id=49407, pad_token_id=1,
             )
         ),
-        tokenizer=tokenizer,
+        tokenizer=clip_tokenizer(),
         unet=UNet2DConditionModel(
             sample_size=64, in_channels=9, out_channels=4,
             down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
@@ -51,27 +69,4 @@ def write_inpainter(folder: Path, seed: int = 0) -> Path:
     )  # fmt: skip
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
         part.half()
-    pipeline.save_pretrained(folder / "inpainting")
-    return folder / "inpainting"
-
-
-def clip_tokenizer(folder: Path) -> CLIPTokenizer:
-    """CLIP's own 49,408 tokens, from the merges that open_clip ships."""
-    packed = files("open_clip") / "bpe_simple_vocab_16e6.txt.gz"
-    merges = gzip.decompress(packed.read_bytes()).decode().split("\n")[1 : MERGES + 1]
-    letters = [chr(code) for code in _printable()]
-    words = [*letters, *(letter + "</w>" for letter in letters)]
-    words += ["".join(merge.split()) for merge in merges]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
-    )
-
-
-def _printable() -> list[int]:
-    """The code points by which CLIP writes the 256 bytes."""
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return shown + [256 + i for i in range(256 - len(shown))]
+    return pipeline

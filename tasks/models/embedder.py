@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import ModelSetError
+from tasks.models.headers import header_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -97,10 +98,7 @@ class Embedder:
 
 def _require_all_weights(model: Any, path: Path) -> None:
     """Raise unless the file holds every weight of the model, at its shape."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    held = header_shapes(path)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     if missing := sorted(name for name in wanted if held.get(name) != wanted[name]):
         raise ModelSetError(f"Expected all weights in {path}, but {missing[:3]} are not there")

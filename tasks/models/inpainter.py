@@ -17,11 +17,11 @@ from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
+from tasks.models.memory import chosen_batch, require_room
+from tasks.models.single_file import load_single_file, require_inpainting
 
 if TYPE_CHECKING:
     import torch
-
-DEVICE_BATCH = {"cpu": 16, "cuda": 8}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def effective_steps(steps: int, strength: float) -> int:
     return max(1, min(int(steps * strength), steps))
 
 
-def _variant(folder: Path) -> str | None:
+def variant_of(folder: Path) -> str | None:
     """`fp16` where a folder holds only that, as the published SD 1.5 does in safetensors."""
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     half = folder / "unet" / "diffusion_pytorch_model.fp16.safetensors"
@@ -70,15 +70,18 @@ def load_pipeline(path: str | Path, dtype: "torch.dtype", *, revision: str | Non
     options: dict[str, Any] = {"dtype": dtype, "safety_checker": None}
     try:
         if str(path).endswith(".safetensors"):
-            return StableDiffusionInpaintPipeline.from_single_file(str(path), **options)
-        return StableDiffusionInpaintPipeline.from_pretrained(
-            str(path),
-            revision=revision,
-            use_safetensors=True,
-            variant=_variant(Path(path)),
-            requires_safety_checker=False,
-            **options,
-        )
+            pipeline = load_single_file(Path(path), dtype)
+        else:
+            pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+                str(path),
+                revision=revision,
+                use_safetensors=True,
+                variant=variant_of(Path(path)),
+                requires_safety_checker=False,
+                **options,
+            )
+        require_inpainting(pipeline.unet.config.in_channels)
+        return pipeline
     except (OSError, ValueError, KeyError) as exc:
         raise ModelSetError(
             f"Expected an inpainting pipeline in safetensors at {path}, but: {exc}"
@@ -92,7 +95,7 @@ class Inpainter:
         self._pipeline = pipeline
         self.device = device
         self.dtype = str(dtype).removeprefix("torch.")
-        self.device_batch = DEVICE_BATCH[device]
+        self.device_batch = chosen_batch(pipeline, device, dtype)
         self.native_px: int = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
         self._prompts: dict[str, torch.Tensor] = {}
 
@@ -111,8 +114,11 @@ class Inpainter:
         Args:
             adapter: folder of an adaptation (see `tasks.models.adapter`), merged into the weights.
 
+        Half precision where the device computes in it, channels last; attention is not sliced.
+
         Raises:
             ModelSetError: nothing usable is there; pickled weights are never loaded.
+            TransientError: the GPU is too full for it now.
         """
         import torch
 
@@ -123,6 +129,7 @@ class Inpainter:
         pipeline.set_progress_bar_config(disable=True)
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
+        require_room(pipeline, device, dtype)
         return cls(pipeline.to(device), device, dtype)
 
     @property

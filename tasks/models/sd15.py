@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.domain.errors import ModelSetError
 from tasks.models.model_set import Defaults, ModelSet, Part, open_model_set, write_model_set
-from tasks.models.segmenter import CHECKPOINTS
+from tasks.models.segmenter import KINDS, PUBLISHED
 
 INPAINTER_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 INPAINTER_REVISION = "8a4288a76071f7280aedbdb3253bdb9e9d5d84bb"
@@ -47,13 +47,15 @@ def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
 
 
 def _segmenter(folder: Path) -> Part:
-    """The SAM checkpoint that is there, the largest if there are several."""
-    for kind in ("sam_vit_h", "sam_vit_l", "sam_vit_b"):
-        name = f"{kind}_{CHECKPOINTS[kind]}.pth"
-        if (folder / name).is_file():
-            return Part(format=kind, path=name)
-    names = ", ".join(f"{kind}_{prefix}.pth" for kind, prefix in CHECKPOINTS.items())
-    raise ModelSetError(f"Expected one of {names} in {folder}, but none is there")
+    """The SAM checkpoint that is there, the largest if there are several; published ones first."""
+    for kind in KINDS:
+        names = [path.name for path in sorted(folder.glob(f"{kind}_*.pth"))]
+        if names:
+            return Part(format=kind, path=next((n for n in names if n in PUBLISHED), names[0]))
+    raise ModelSetError(
+        f"Expected one of {', '.join(PUBLISHED)} in {folder}, but none is there; the name of "
+        "another checkpoint ends in the first 6 digits of its own MD5 (sam_vit_b_0123ab.pth)"
+    )
 
 
 def _inpainter(folder: Path) -> Part:

@@ -1,9 +1,10 @@
 """The segmenter: Segment Anything (Kirillov et al. 2023), the real one or the tiny one.
 
 Both are `segment_anything.modeling.Sam`; the tiny one is described by its own config.json, the
-real ones by their checkpoint's name, which ends in the first digits of its sha256.
+real ones by their checkpoint's name, which ends in the first digits of its MD5.
 """
 
+import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +18,17 @@ from skimage.transform import resize
 
 from tasks.domain.bead import clean_mask
 from tasks.domain.errors import ModelSetError
-from tasks.models.model_set import file_sha256
 
 if TYPE_CHECKING:
     import torch
 
 TINY_FORMAT = "sam_safetensors"
-CHECKPOINTS = {"sam_vit_b": "01ec64", "sam_vit_l": "0b3195", "sam_vit_h": "4b8939"}
+KINDS = ("sam_vit_h", "sam_vit_l", "sam_vit_b")  # the largest first
+PUBLISHED = {  # sha256 of Meta's own checkpoints; the digits in their names are of the MD5
+    "sam_vit_b_01ec64.pth": "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    "sam_vit_l_0b3195.pth": "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    "sam_vit_h_4b8939.pth": "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+}
 POINTS_PER_BATCH = 128
 STABILITY_OFFSET = 1.0
 MAX_IOU = 0.85
@@ -46,16 +51,24 @@ class SamConfig(BaseModel):
     stability_score_thresh: float = Field(0.25, ge=0, le=1)
 
 
-def _require_hash(path: Path, prefix: str) -> None:
-    """Raise unless the checkpoint's sha256 begins as its published name says."""
+def checkpoint_problem(path: Path) -> str | None:
+    """Why a checkpoint is not the one that its name says; None where it is.
+
+    A published one has its sha256; any other, `sam_vit_b_<6 digits>.pth`, an MD5 that begins so.
+    """
     if not path.is_file():
-        raise ModelSetError(f"Expected a SAM checkpoint at {path}, but there is none")
-    found = file_sha256(path)
-    if not found.startswith(prefix):
-        raise ModelSetError(
-            f"Expected {path.name} with a sha256 that begins with {prefix}, but it begins with "
-            f"{found[:6]}; it is damaged or another file, copy it again"
-        )
+        return f"Expected a SAM checkpoint at {path}, but there is none"
+    expected, what = PUBLISHED.get(path.name), "sha256"
+    if expected is None:
+        expected, what = path.stem.rpartition("_")[2], "md5"
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, what).hexdigest()
+    if found.startswith(expected):
+        return None
+    return (
+        f"Expected {path.name} with a {what} that begins with {expected[:6]}, but it begins with "
+        f"{found[:6]}; it is damaged or another file, copy it again"
+    )
 
 
 def build_sam(config: SamConfig) -> Any:
@@ -126,9 +139,9 @@ class Segmenter:
         """
         if kind == TINY_FORMAT:
             return cls._load_tiny(path, device)
-        if kind in CHECKPOINTS:
+        if kind in KINDS:
             return cls._load_checkpoint(kind, path, device)
-        known = ", ".join([TINY_FORMAT, *CHECKPOINTS])
+        known = ", ".join([TINY_FORMAT, *KINDS])
         raise ModelSetError(f"Expected a segmenter format of {known}, but got {kind!r}")
 
     @classmethod
@@ -153,7 +166,8 @@ class Segmenter:
         import torch
         from segment_anything import sam_model_registry
 
-        _require_hash(path, CHECKPOINTS[kind])
+        if problem := checkpoint_problem(path):
+            raise ModelSetError(problem)
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
             sam = sam_model_registry[kind.removeprefix("sam_")]()
@@ -320,7 +334,8 @@ def _resized(image_rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 
 
 def _enlarged(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """(n, h, w) masks at the image's size."""
-    return np.stack(
-        [resize(mask.astype(np.float32), (height, width), order=1) > 0.5 for mask in masks]
-    )
+    """(n, h, w) masks at the image's size; n may be 0."""
+    large = np.zeros((len(masks), height, width), dtype=bool)
+    for mask, whole in zip(masks, large, strict=True):
+        whole[:] = resize(mask.astype(np.float32), (height, width), order=1) > 0.5
+    return large
