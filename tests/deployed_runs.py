@@ -55,7 +55,7 @@ class Deployed:
         """The run as it stands."""
         return self.server.get(f"/flow_runs/{run_id}")
 
-    def ended(self, run_id: str, seconds: float = 150) -> dict:
+    def ended(self, run_id: str, seconds: float = 400) -> dict:
         """The run, once it has ended."""
         return await_true(
             f"the end of {run_id}",

@@ -38,7 +38,7 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def await_true(what: str, happens, seconds: float = 90, every: float = 0.3):
+def await_true(what: str, happens, seconds: float = 240, every: float = 0.3):
     """Poll until `happens()` is true; what it returned then."""
     deadline = time.monotonic() + seconds
     while not (found := happens()):
@@ -154,7 +154,7 @@ class Stack:
         """The command line in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", "flows.cli", *words], cwd=ROOT, env={**self.env, **env},
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def stack(folder: Path, postgres_folder: Path) -> Iterator[Stack]:
         prefect = [sys.executable, "-m", "prefect", "server"]
         api = [*prefect, "start", "--host", "127.0.0.1", "--port", port, "--no-services"]
         exits.enter_context(running(api, folder / "api.log", env, cwd=folder))
-        await_true("the API", lambda: _is_healthy(url), 180)
+        await_true("the API", lambda: _is_healthy(url), 300)
         services = [*prefect, "services", "start"]
         exits.enter_context(running(services, folder / "services.log", env, cwd=folder))
         yield Stack(url, database, env, folder)

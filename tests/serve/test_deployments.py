@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,50 +66,45 @@ def test_registering_again_keeps_what_was_set_in_the_ui(runs):
 
 
 def test_a_schedule_starts_a_run_at_its_time(runs, grown):
-    deployment = runs.deployment("grow-pool")["id"]
-    soon = datetime.now(UTC) + timedelta(seconds=8)
-    (schedule,) = runs.server.client.post(
-        f"/deployments/{deployment}/schedules",
-        json=[
-            {
-                "active": True,
-                "schedule": {"interval": 86400, "anchor_date": soon.isoformat()},
-                "parameters": runs.grow("scheduled"),
-            }
-        ],
-    ).json()
+    path = f"/deployments/{runs.deployment('grow-pool')['id']}/schedules"
+    often = {
+        "active": True,
+        "schedule": {"interval": 20, "anchor_date": datetime.now(UTC).isoformat()},
+        "parameters": runs.grow("scheduled"),
+    }
+    (schedule,) = runs.server.client.post(path, json=[often]).json()
 
-    def due():
-        return [
-            one for one in runs.runs_of("grow-pool")
-            if one["auto_scheduled"] and one["expected_start_time"] < _stamp(soon)
-        ]  # fmt: skip
+    def begun() -> dict | None:
+        return next(
+            (one for one in runs.runs_of("grow-pool")
+             if one["auto_scheduled"] and one["state_type"] != "SCHEDULED"),
+            None,
+        )  # fmt: skip
 
-    (run,) = await_true("a scheduled run", due, 90)
+    run = await_true("a scheduled run", begun, 240)
+    runs.server.client.delete(f"{path}/{schedule['id']}").raise_for_status()
     ended = runs.ended(run["id"])
-    path = f"/deployments/{deployment}/schedules/{schedule['id']}"
-    runs.server.client.delete(path).raise_for_status()
     assert ended["state_type"] == "COMPLETED", ended["state"]
-    assert datetime.fromisoformat(ended["start_time"]) >= soon - timedelta(seconds=1)
+    assert _moment(ended["start_time"]) >= _moment(ended["expected_start_time"])
     assert runs.manifest("scheduled") == runs.manifest("first")
 
 
-def _stamp(moment: datetime) -> str:
-    return (moment + timedelta(seconds=5)).isoformat().replace("+00:00", "Z")
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def test_an_event_that_names_a_folder_starts_a_run_with_it(runs, grown):
     name = "grow-on-new-images"
     path = f"/deployments/{runs.deployment(name)['id']}"
     _announce(runs, "/data/too-early")
-    (early,) = await_true("a run by the event", lambda: runs.runs_of(name), 60)
+    (early,) = await_true("a run by the event", lambda: runs.runs_of(name), 240)
     failed = runs.ended(early["id"])
     assert failed["state_type"] == "FAILED"
     assert "growth" in failed["state"]["message"], "it says which parameter is still to be set"
     growth = {"growth": runs.growth("arrived")}
     runs.server.client.patch(path, json={"parameters": growth}).raise_for_status()
     _announce(runs, str(runs.plant))
-    await_true("another run", lambda: len(runs.runs_of(name)) == 2, 60)
+    await_true("another run", lambda: len(runs.runs_of(name)) == 2, 240)
     (run,) = [one for one in runs.runs_of(name) if one["id"] != early["id"]]
     ended = runs.ended(run["id"])
     assert ended["state_type"] == "COMPLETED", ended["state"]
@@ -133,12 +128,12 @@ def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, g
     before = runs.manifest("first")
     more = runs.grow("first", run_seed=5, store=str(runs.home / "cancelled.store"))
     run_id = runs.start("grow-pool", more)
-    await_true("its first stage", lambda: runs.stages(run_id)["ingest", "Completed"], 90)
+    await_true("its first stage", lambda: runs.stages(run_id)["ingest", "Completed"], 240)
     assert processes_of(run_id)
     runs.server.post(f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING"})
     ended = runs.ended(run_id)
     assert ended["state_name"] == "Cancelled", ended["state"]
-    await_true("the end of its process", lambda: not processes_of(run_id), 60)
+    await_true("the end of its process", lambda: not processes_of(run_id), 240)
     assert Archive(str(runs.home / "first")).versions() == ["v1"]
     assert runs.manifest("first") == before
 
@@ -146,7 +141,7 @@ def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, g
 def test_500_batches_are_mapped_without_losing_one(runs):
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "mapped_batches.py"], env=runs.server.env,
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout) == [index * index for index in range(500)]
@@ -161,5 +156,5 @@ def test_500_batches_are_mapped_without_losing_one(runs):
         }
         return counts["COMPLETED"] >= 500 and counts
 
-    counts = await_true("all task runs on the server", recorded, 60)
+    counts = await_true("all task runs on the server", recorded, 240)
     assert counts == {"COMPLETED": 500, "FAILED": 0, "RUNNING": 0, "PENDING": 0, "CRASHED": 0}

@@ -16,7 +16,7 @@ def test_a_killed_worker_loses_no_work(server, runs, grown):
     fresh = runs.grow("killed", store=str(runs.home / "killed.store"))
     with server.worker("doomed") as doomed:
         run_id = runs.start("grow-pool", fresh)
-        await_true("some work", lambda: runs.stages(run_id)["segment", "Completed"] >= 2, 120)
+        await_true("some work", lambda: runs.stages(run_id)["segment", "Completed"] >= 2, 240)
         for one in processes_of(run_id):
             one.kill()
         doomed.kill()
@@ -25,7 +25,7 @@ def test_a_killed_worker_loses_no_work(server, runs, grown):
     assert Archive(str(runs.home / "killed")).versions() == []
     assert runs.run(run_id)["state_type"] == "RUNNING", "nobody is left to tell the server"
     with server.worker("heir"):
-        run = await_true("its completion", lambda: _completed(runs, run_id), 240)
+        run = await_true("its completion", lambda: _completed(runs, run_id), 500)
     assert run["run_count"] == 2
     states = runs.stages(run_id)
     assert all(states[stage, "Cached"] for stage in computed & {"ingest", "segment"}), states

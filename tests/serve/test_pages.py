@@ -49,4 +49,4 @@ def test_the_gallery_shows_its_pictures(runs, grown, browser):
     assert rows > 0
     browser.open(page(runs, f"artifacts/artifact/{gallery['id']}"), "POOL★ v1", "S_i", "verified")
     width = 3 * PANEL_PX + 2 * GAP_PX
-    await_true("the pictures", lambda: browser.loaded_pictures() == [width] * rows, 30)
+    await_true("the pictures", lambda: browser.loaded_pictures() == [width] * rows, 120)

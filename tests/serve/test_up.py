@@ -163,13 +163,13 @@ def test_up_stops_whole_and_its_next_start_takes_up_what_was_running(plant, tmp_
         _await_started(tmp_path / "up.log", up)
         assert _addresses(up, port) == {"127.0.0.1"}
         run_id = runs.start("grow-pool", runs.grow("pool"))
-        await_true("some work", lambda: runs.stages(run_id)["ingest", "Completed"], 120)
+        await_true("some work", lambda: runs.stages(run_id)["ingest", "Completed"], 240)
         _stopped(up, signal.SIGTERM, port)
     assert not processes_of(run_id)
     assert "waits for the next start" in (tmp_path / "up.log").read_text()
     with running(command, tmp_path / "again.log", env, cwd=ROOT) as up:
         _await_started(tmp_path / "again.log", up)
-        run = runs.ended(run_id, 180)
+        run = runs.ended(run_id, 400)
         assert run["state_type"] == "COMPLETED", run["state"]
         assert run["run_count"] == 2
         assert runs.stages(run_id)["ingest", "Cached"]
@@ -182,7 +182,7 @@ def _await_started(log: Path, up) -> None:
         assert up.poll() is None, log.read_text()
         return "stop it with Ctrl-C" in log.read_text()
 
-    await_true("the start", started, 180)
+    await_true("the start", started, 300)
 
 
 def _addresses(up, port: int) -> set[str]:
