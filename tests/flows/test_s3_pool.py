@@ -14,6 +14,7 @@ from small_trial import null_pool, render_dataset, small_trial
 
 from flows.grow_pool import grow_pool
 from flows.run_trial import run_trial
+from tasks.domain.parameters import SegmentParams
 from tasks.store.archive import Archive
 from tasks.store.remote import place
 from tasks.store.trials import Trials
@@ -21,7 +22,7 @@ from tasks.store.trials import Trials
 
 def one_kind(plant, home, kind: int, **changes):
     """Half of the small run: one prompt, one round."""
-    params = small_run(plant, home, **changes)
+    params = small_run(plant, home, segment=SegmentParams(points_per_side=8), **changes)
     return params.model_copy(update={"prompts": (params.prompts[kind],), "max_rounds": 1})
 
 
