@@ -14,6 +14,8 @@ from small_trial import null_pool, render_dataset, small_trial
 
 from flows.grow_pool import grow_pool
 from flows.run_trial import run_trial
+from tasks.domain.parameters import SegmentParams
+from tasks.energy import tally_energy
 from tasks.store.archive import Archive
 from tasks.store.remote import place
 from tasks.store.trials import Trials
@@ -21,7 +23,7 @@ from tasks.store.trials import Trials
 
 def one_kind(plant, home, kind: int, **changes):
     """Half of the small run: one prompt, one round."""
-    params = small_run(plant, home, **changes)
+    params = small_run(plant, home, segment=SegmentParams(points_per_side=8), **changes)
     return params.model_copy(update={"prompts": (params.prompts[kind],), "max_rounds": 1})
 
 
@@ -53,7 +55,30 @@ def test_two_runs_growing_one_pool_at_once_end_as_one_after_the_other(plant, buc
         grow_pool(one_kind(plant, tmp_path, i))
     there = Archive(str(tmp_path / "pool"))
     assert [there.verify(version).manifest for version in ("v1", "v2")] == landed
-    assert "another run has landed" in said[0][1] + said[1][1]
+
+
+@pytest.mark.slow
+def test_a_run_overtaken_by_one_of_the_same_prompt_is_judged_anew(monkeypatch, plant, tmp_path):
+    """The other run lands between this one's judgement and its landing; edits overlap."""
+    ours = one_kind(plant, tmp_path, 0)
+    fewer = (ours.prompts[0].model_copy(update={"target": 2}),)
+    other = ours.model_copy(update={"prompts": fewer})
+    original, overtaken_by = tally_energy, [other]
+
+    def overtaken(*args):
+        if overtaken_by:
+            grow_pool(overtaken_by.pop())
+        return original(*args)
+
+    monkeypatch.setattr("flows.grow_pool.tally_energy", overtaken)
+    ended = grow_pool(ours)
+    assert (ended.version, overtaken_by) == ("v2", [])
+    archive = Archive(ours.pool)
+    assert archive.verify("v2").ok
+    assert [run["base_version"] for run in archive._runs("v2")] == [None, "v1"]
+    elsewhere = {"pool": str(tmp_path / "apart"), "store": f"{ours.pool}.store"}
+    grow_pool(other.model_copy(update=elsewhere))
+    assert grow_pool(ours.model_copy(update=elsewhere)).manifest == ended.manifest
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from small_run import small_run
 from flows.grow_pool import grow_pool
 from tasks.domain.energy import RunEnergy
 from tasks.domain.errors import BadParameters, PoolstarError, TransientError
-from tasks.domain.parameters import GrowParams, RunnerParams
+from tasks.domain.parameters import GrowParams, RunnerParams, SegmentParams
 from tasks.runners import require_server, require_shared, running_on, task_runner
 from tasks.store.archive import Archive
 from tasks.store.costs import Asked
@@ -47,17 +47,24 @@ def kill_a_worker(store: Path, killed: list[int]) -> None:
         time.sleep(0.05)
 
 
+def shorter_run(plant: Path, home: Path, **changes) -> GrowParams:
+    """One round of small batches, beads found with a quarter of SAM's prompts."""
+    segment = SegmentParams(points_per_side=8)
+    params = small_run(plant, home, batch_size=4, segment=segment, **changes)
+    return params.model_copy(update={"max_rounds": 1})
+
+
 @pytest.fixture(scope="module")
 def by_threads(plant, tmp_path_factory) -> str:
     """The manifest of the pool as one process grows it."""
     home = tmp_path_factory.mktemp("threads")
-    return grow_pool(small_run(plant, home, batch_size=4)).manifest
+    return grow_pool(shorter_run(plant, home)).manifest
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CLUSTERS)
 def test_two_processes_grow_the_same_pool_though_one_is_killed(kind, by_threads, plant, tmp_path):
-    params = small_run(plant, tmp_path, batch_size=4, workers=2, runner=RunnerParams(kind=kind))
+    params = shorter_run(plant, tmp_path, workers=2, runner=RunnerParams(kind=kind))
     killed: list[int] = []
     killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "pool.store", killed))
     killer.start()
@@ -126,7 +133,11 @@ def test_dask_works_on_gpu_tasks_where_the_gpu_is():
 @pytest.mark.slow
 def test_ray_lends_gpus_to_gpu_tasks_alone():
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    path = str(Path(__file__).parents[1])  # of the modules that this one imports
+    ray.init(
+        num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": path}},
+    )  # fmt: skip
     try:
         assert places(RunnerParams(kind="ray", gpus=1)) == ({"1"}, {"0"})
         assert places(RunnerParams(kind="ray")) == ({"0"}, {"0"})
@@ -158,7 +169,8 @@ def test_a_cluster_elsewhere_wants_a_server_and_has_to_answer():
 
 @pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_said_plainly():
-    pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    dask.config.set({"distributed.comm.timeouts.connect": "2s"})
     with pytest.raises(TransientError, match=r"cluster at tcp://127.0.0.1:9, but: .*start it"):
         places(RunnerParams(kind="dask", address="tcp://127.0.0.1:9"))
 
