@@ -36,7 +36,7 @@ def write_sam(folder: Path, seed: int = 0, *, kind: str = "vit_b") -> Path:
     """A SAM checkpoint, 375 MB, its name ending in the first six digits of its MD5.
 
     Random heads rate every mask .5 or so and leave its logits near 0: nothing would pass. Here the
-    head says 1 and the logits are a hundredfold, so that masks (of random shape) come out.
+    head says 1 and the logits are a hundredfold, so that on some images masks come out.
     """
     torch.manual_seed(seed)
     sam = sam_model_registry[kind]()
