@@ -45,7 +45,7 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     run = snapshot_pool(params, context, reference, grown.candidates)
     grown.measured.extend(_measured(grown.candidates, params, context))
     judgement = judge_run(
-        grown.candidates, grown.measured, described, run.pool_embeddings, params, context, "foreign"
+        grown.candidates, grown.measured, described, run.known, params, context, "foreign"
     )
     of_new = _described(new, grown, files, params, context)  # to be kept, not to judge by
     settled = grown.settled(judgement, described + of_new)

@@ -22,6 +22,7 @@ from tasks.domain.records import (
     Bead,
     Candidate,
     Edit,
+    KnownPool,
     MaskScore,
     PlannedEdit,
     RegionStrategy,
@@ -212,8 +213,7 @@ class Bench:
     def verdicts(self, candidates: list[Candidate]) -> Judgement:
         """The same of candidates made already."""
         measured = measure_batch.fn(candidates, self.context)
-        nothing = np.zeros((0, self.models.embedding_dim), np.float32)
-        pool = self.store.put_arrays({"ids": np.zeros(0, "<U32"), "embeddings": nothing})
+        pool = KnownPool(uri="x", version=None, sha256="0" * 64)
         params = GrowParams(
             images="x", pool="x",
             prompts=tuple(
