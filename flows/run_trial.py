@@ -17,7 +17,7 @@ from tasks.domain.trial_records import Place, ScoredSet, Trained, Training, Tria
 from tasks.evaluate import EvaluationRules, evaluate_arm, price_share
 from tasks.frame import frame_batch
 from tasks.ingest import ingest_batch
-from tasks.prepare import prepare_trial
+from tasks.prepare import forgotten_sources, prepare_trial
 from tasks.publish_trial import publish_trial
 from tasks.score import score_detector
 from tasks.segment import segment_batch
@@ -75,10 +75,16 @@ def run_trial(params: TrialParams) -> TrialResult:
 def _read_images(
     params: TrialParams, context: RunContext, division: Division, refused: Sequence[Refusal]
 ) -> TrialImages:
-    """Every image of the dataset read, its bead found, and its place in the trial known."""
+    """Every image of the dataset read, its bead found, and its place in the trial known.
+
+    What was withdrawn from the pool is refused like what cannot be read.
+    """
     files = [*division.train, *division.test, *division.ood]
     ingested = ingest_batch.map(
-        batches(files, params.batch_size), context=unmapped(context), params=unmapped(params.ingest)
+        batches(files, params.batch_size),
+        context=unmapped(context),
+        params=unmapped(params.ingest),
+        forgotten=unmapped(forgotten_sources(params.pool)),
     ).result()
     sources = [one for part in ingested for one in part if not isinstance(one, Refusal)]
     segmented = segment_batch.map(

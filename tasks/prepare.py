@@ -101,7 +101,9 @@ def prepare_trial(params: TrialParams) -> RunContext:
     Raises:
         BadParameters: the surface's mask cannot be used.
         ModelSetError: the model set is not there.
+        ArchiveError: the pool is half forgotten.
     """
+    Archive(params.pool).require_settled()
     return _context(params, open_model_set(params.models).fingerprint)
 
 

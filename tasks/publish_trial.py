@@ -1,7 +1,7 @@
 """Publish a trial: its result into table `trials`, its report, its artifacts, and the champion."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.domain.promotion import Promotion, promotion
-from tasks.domain.records import RunContext, content_id
+from tasks.domain.records import Refusal, RunContext, content_id
 from tasks.domain.splits import Division
 from tasks.domain.trial_parameters import ARM_NAMES, TrialParams
 from tasks.domain.trial_records import ArmFigures, Comparison, DataSummary, TrialResult
@@ -152,12 +152,20 @@ def _summary(
         train_groups=len({one.group for one in images.train}),
         test_groups=len({one.group for one in images.test}),
         kinds={name: (kinds[0][name], kinds[1][name]) for name in sorted(kinds[0] | kinds[1])},
-        refused=dict(Counter(one.reason for one in images.refusals)),
+        refused=_by_reason(images.refusals),
         without_bead=images.without_bead,
         dropped=images.dropped,
         ood={name: len(part) for name, part in images.ood.items()},
         adapted_on=sum(one.source.id in pool.trained_on for one in images.train),
     )
+
+
+def _by_reason(refusals: Sequence[Refusal]) -> dict[str, tuple[str, ...]]:
+    """The names of what was refused, by the reason."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for one in refusals:
+        names[one.reason].append(one.subject)
+    return {reason: tuple(found) for reason, found in names.items()}
 
 
 def _skipped(params: TrialParams, arms: Sequence[ArmRun]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from tasks.trial_images import TrialImages
 from tasks.trial_run import ArmRun, view_size
 
 EXAMPLES = 12
+NAMED_AT_MOST = 5
 # measure, what it is called, what is better: +1 more, -1 less, 0 neither
 ROWS: tuple[tuple[str, str, int], ...] = (
     ("recall", "recall at {alarms} false alarms", 1),
@@ -130,21 +131,28 @@ def notes_of(result: TrialResult, params: TrialParams) -> list[str]:
             f"{data.train_ok + data.train_ko} training images. The test is not concerned."
         )
     if data.dropped:
-        names = ", ".join(list(data.dropped)[:5])
         notes.append(
             f"{len(data.dropped)} test images were left out, because the pool, a model set or the "
-            f"training has seen them or their like: {names}."
+            f"training has seen them or their like: {_some(list(data.dropped))}."
         )
     if result.later_generations:
         notes.append(
             f"{result.later_generations} images that were not edited from real ones were left out."
         )
-    notes += [f"{count} images refused: {why}" for why, count in data.refused.items()]
+    notes += [
+        f"{len(names)} images refused: {why} ({_some(names)})."
+        for why, names in data.refused.items()
+    ]
     if data.train_ko < 10 or data.test_ko < 30:
         notes.append(
             f"Few defects ({data.train_ko} to train, {data.test_ko} to test): read the intervals."
         )
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names of many."""
+    return ", ".join(names[:NAMED_AT_MOST]) + (", ..." if len(names) > NAMED_AT_MOST else "")
 
 
 def table_of(arms: Sequence[ArmFigures], params: TrialParams) -> list[dict[str, Any]]:

@@ -86,7 +86,12 @@ class Comparison(Record):
 
 
 class DataSummary(Record):
-    """The data of a trial in numbers; `adapted_on`: training images that the generator knows."""
+    """The data of a trial in numbers.
+
+    `refused` names the images that could not be used by the reason why, `dropped` gives the reason
+    of each test image that something had seen; `adapted_on`: training images that the generator
+    knows.
+    """
 
     dataset: str
     note: str
@@ -97,7 +102,7 @@ class DataSummary(Record):
     train_groups: int
     test_groups: int
     kinds: dict[str, tuple[int, int]]
-    refused: dict[str, int]
+    refused: dict[str, tuple[str, ...]]
     without_bead: int
     dropped: dict[str, str]
     ood: dict[str, int]

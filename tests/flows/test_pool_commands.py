@@ -88,6 +88,24 @@ def test_a_refused_image_has_a_life_too_and_json_has_all_of_it(monkeypatch, caps
     assert {one["name"] for one in told["checks"]} == {*GATES, "realism", "s_i"}
 
 
+def test_the_life_of_a_foreign_image_names_its_maker_and_invents_no_settings(
+    monkeypatch, capsys, pool, photo
+):
+    row_id = "f" * 32
+    unknown = ("seed", "strength", "guidance_scale", "steps", "effective_steps", "negative_prompt")
+    land(
+        pool, "r3", [row_id], base="v2", maker="Ada", maker_file="0" * 64, generation=None,
+        source=hashlib.sha256(photo.read_bytes()).hexdigest(), source_bytes=photo.read_bytes(),
+        image=IMAGE, mask=encoded_png(REGION), bead_mask=encoded_png(BEAD),
+        models=json.dumps({"fingerprint": "f" * 32}), **dict.fromkeys(unknown),
+    )  # fmt: skip
+    status, out, _ = run(monkeypatch, capsys, "pool", "show", row_id[:8], "--pool", pool)
+    assert status == 0
+    assert f'"a crack", made elsewhere by Ada, file {"0" * 64}' in out
+    assert "measured it; generation unknown" in out
+    assert "None" not in out
+
+
 def test_ambiguous_short_and_unknown_ids_are_refused_by_name(monkeypatch, capsys, pool):
     for text, said in (
         ("a" * 8, OTHER), ("a" * 7, "first 8 digits"), ("c" * 9, "but got"), ("", "but got"),

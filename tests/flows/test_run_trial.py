@@ -1,6 +1,7 @@
 """run_trial on rendered parts: no gain from nothing, no leak let through, nothing done twice."""
 
 import csv
+import hashlib
 import random
 import shutil
 import signal
@@ -217,6 +218,29 @@ def test_what_the_generator_was_adapted_on_is_told_of_training_and_refused_in_th
     with pytest.raises(BadInput, match=r"is the same image as .* \(trained the model set\)"):
         run_trial(params)
     assert run_trial(params.model_copy(update={"version": "v2"})).data.adapted_on == 5
+
+
+@pytest.mark.slow
+def test_a_forgotten_photograph_is_left_out_by_name_and_reason(tried, dataset, tmp_path):
+    known, _ = tried
+    pool = str(tmp_path / "pool")
+    shutil.copytree(known.pool, pool)
+    rows = rows_of(dataset)
+    photo = next(row for row in rows if row["split"] == "train" and row["label"] == "OK")
+    source = hashlib.sha256(Path(photo["path"]).read_bytes()).hexdigest()
+    Archive(pool).forget(source, why="contract ended")
+    copy = str(shutil.copy(photo["path"], tmp_path / "copy.png"))
+    rows.append(photo | {"path": copy, "group": "fresh", "split": "test"})
+    params = small_trial(
+        Path(manifest(tmp_path / "m.csv", rows)), tmp_path, arms=("real",),
+        store=f"{known.pool}.store", mix={"shares": (0.0,)},
+    )  # fmt: skip
+    result = run_trial(params)
+    assert (result.data.train_ok, result.data.test_ok) == (23, 24)
+    ((reason, names),) = result.data.refused.items()
+    assert "contract ended" in reason
+    assert sorted(names) == sorted([photo["path"], copy])
+    assert "contract ended" in Path(result.report).read_text()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Adopt: pairs become candidates as they came, and whatever cannot be judged says why."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,18 @@ def test_a_source_or_mask_that_cannot_be_read_is_refused(studio):
     gone = studio.pair()
     Path(gone.candidate).unlink()
     assert "unreadable" in studio.read(gone).reason
+
+
+def test_a_pair_of_a_forgotten_source_is_refused_and_no_byte_of_it_is_kept(studio):
+    pair = studio.pair()
+    source = Path(pair.source).read_bytes()
+    forgotten = {hashlib.sha256(source).hexdigest(): "forgotten: contract ended"}
+    (found,) = read_pairs.fn([pair], studio.context, PARAMS, forgotten)
+    assert (found.subject, found.reason) == (
+        "a.png", "source cannot be used: forgotten: contract ended",
+    )  # fmt: skip
+    kept = [path for path in Path(studio.context.store_uri).rglob("*") if path.is_file()]
+    assert all(path.read_bytes() != source for path in kept)
 
 
 def test_opaque_alpha_and_a_turned_sensor_lose_nothing(studio):

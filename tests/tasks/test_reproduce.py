@@ -1,6 +1,8 @@
 """Reproduce: painted rows come again bit for bit, and whatever does not is seen and named."""
 
+import hashlib
 import json
+import shutil
 
 import lancedb
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from command_line import run
 from landed import columns, run_row, source_row
 from planted import placed_case
+from safetensors.torch import load_file, save_file
 
 from tasks.domain.errors import BadInput, ModelSetError
 from tasks.domain.parameters import InpaintParams
@@ -25,6 +28,7 @@ from tasks.domain.window import window_around
 from tasks.factory.captions import PROMPTS
 from tasks.inpaint import inpaint_batch
 from tasks.land import _making_columns
+from tasks.models.device import half_precision
 from tasks.models.model_set import open_model_set
 from tasks.reproduce import reproduce, sampled_ids
 from tasks.store.archive import Archive
@@ -180,11 +184,15 @@ def test_changed_source_bytes_are_not_painted_on(pool, painted):
 def test_what_differs_here_is_named(pool, painted):
     row = painted[0][0]
     libraries = json.loads(row["models"])["libraries"] | {"torch": "1.0"}
-    told = told_otherwise(row, hardware="NVIDIA T4", libraries=libraries, algorithm=1)
+    told = told_otherwise(
+        row, device="cuda", dtype="float16", hardware="NVIDIA T4", libraries=libraries, algorithm=1
+    )
     change(pool, row["id"], models=told)
     (found,) = reproduce(pool, None, [row["id"]])
     assert found.state == "equal"  # it was painted here after all
     text = " ".join(found.differences)
+    assert "device: cuda in the record, cpu here" in text
+    assert "dtype: float16 in the record, float32 here" in text
     assert "hardware: NVIDIA T4 in the record" in text
     assert "version of torch: 1.0 in the record" in text
     assert "version of stage inpaint: 1 in the record" in text
@@ -200,8 +208,55 @@ def test_another_model_set_is_an_error_unless_it_is_named(pool, painted):
     assert found.differences[0].startswith("model set: 000000000000 in the record")
 
 
+def test_other_weights_in_another_dtype_paint_another_image_and_are_named(pool, painted, tmp_path):
+    row, other = painted[0][0], tmp_path / "other"
+    unet = "inpainter/unet/diffusion_pytorch_model.safetensors"
+    shutil.copytree(open_model_set("tiny").root, other)
+    weights = load_file(other / unet)
+    weights["conv_out.weight"] *= 0.9
+    save_file(weights, other / unet)
+    told = json.loads((other / "model_set.json").read_text())
+    told["files"][unet] = hashlib.sha256((other / unet).read_bytes()).hexdigest()
+    (other / "model_set.json").write_text(json.dumps(told | {"full_precision": False}))
+    (found,) = reproduce(pool, None, [row["id"]], str(other))
+    assert found.state == "different"
+    assert 10 < found.deviation.psnr_db < 60
+    assert found.deviation.outside_px == 0
+    text = " ".join(found.differences)
+    assert (
+        f"weights {unet}: {json.loads(row['models'])['weights'][unet][:12]} in the record" in text
+    )
+    dtype = str(half_precision("cpu")).removeprefix("torch.")
+    assert (f"dtype: float32 in the record, {dtype} here" in text) == (dtype != "float32")
+
+
 def test_a_sample_is_of_what_is_there(pool):
     assert len(sampled_ids(pool, None, 3, rejected=False)) == 3
     assert len(set(sampled_ids(pool, None, 7, rejected=True))) == 7
     with pytest.raises(BadInput, match="at most 5 images"):
         sampled_ids(pool, None, 6, rejected=False)
+
+
+def test_wrong_ids_unknown_versions_and_empty_pools_are_told(pool, tmp_path, monkeypatch, capsys):
+    empty = str(tmp_path / "empty")
+    Archive(empty).land(run_row("r1"), pool=[], rejected=[], sources=[], embedding_dim=8)
+    for words, said in (
+        (("f" * 8, "--pool", empty), "Expected an image of"),
+        (("--all", "--pool", empty), "v1, but it holds none; --rejected takes the refused ones"),
+        (("--all", "--rejected", "--pool", empty), "but it holds none\n"),
+        (("--sample", "3", "--pool", empty), "but it holds none"),
+        (("--all", "--pool", str(tmp_path / "no")), "but there is none"),
+        (("c" * 9, "--pool", pool), "but got 'ccccccccc'"),
+        (("0" * 7, "--pool", pool), "first 8 digits"),
+        (("0" * 8, "--pool", pool), "may be 0000"),
+        (("--all", "--pool", pool, "--version", "v9"), "Expected one of v1"),
+        (("f" * 8, "--all", "--pool", pool), "Expected either ids, or --all"),
+        (("--sample", "99", "--pool", pool), "at most 5 images"),
+        ((f"{40:032x}", "--pool", pool, "--models", str(tmp_path)), "Expected a model set"),
+    ):
+        status, out, err = run(monkeypatch, capsys, "pool", "reproduce", *words)
+        assert (status in {1, 2}, out) == (True, ""), words
+        assert said in err, words
+        assert "Traceback" not in err
+    status, _, err = run(monkeypatch, capsys, "pool", "reproduce", "f" * 8, "--pool", pool)
+    assert (status, "made elsewhere, by Ada" in err) == (0, True)
