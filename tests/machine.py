@@ -1,0 +1,53 @@
+"""What a machine can do and what else it was doing: so that a measured time can be judged."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+TICKS_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Watch:
+    """Seconds that passed, and the share of the machine's cores that other processes took."""
+
+    seconds: float = 0.0
+    others: float = 0.0
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Time a block; children that have ended count as its own."""
+    watch = Watch()
+    started, busy, own = time.perf_counter(), _busy_s(), _own_s()
+    yield watch
+    watch.seconds = time.perf_counter() - started
+    taken = _busy_s() - busy - (_own_s() - own)
+    watch.others = max(0.0, taken / watch.seconds / (os.cpu_count() or 1))
+
+
+def product_peak(dtype: torch.dtype, side: int = 2048, tries: int = 12) -> float:
+    """GFLOP/s of a square matrix product, the best of some tries."""
+    a, best = torch.randn(side, side).to(dtype), float("inf")
+    with torch.inference_mode():
+        for _ in range(tries):
+            started = time.perf_counter()
+            a @ a
+            best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best / 1e9
+
+
+def _busy_s() -> float:
+    """Seconds that all cores have computed since the machine began."""
+    ticks = [int(one) for one in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / TICKS_S
+
+
+def _own_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
