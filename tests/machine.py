@@ -3,10 +3,11 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 TICKS_S = os.sysconf("SC_CLK_TCK")
@@ -14,20 +15,23 @@ TICKS_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Watch:
-    """Seconds that passed, and the share of the machine's cores that other processes took."""
+    """Seconds that passed, seconds that cores computed for this process and its children, and the
+    share of all cores that others took meanwhile."""
 
     seconds: float = 0.0
+    cpu_s: float = 0.0
     others: float = 0.0
 
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Time a block; children that have ended count as its own."""
+    """Time a block."""
     watch = Watch()
     started, busy, own = time.perf_counter(), _busy_s(), _own_s()
     yield watch
     watch.seconds = time.perf_counter() - started
-    taken = _busy_s() - busy - (_own_s() - own)
+    watch.cpu_s = _own_s() - own
+    taken = _busy_s() - busy - watch.cpu_s
     watch.others = max(0.0, taken / watch.seconds / (os.cpu_count() or 1))
 
 
@@ -49,5 +53,10 @@ def _busy_s() -> float:
 
 
 def _own_s() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """Of this process and its children, those that have ended included."""
+    ended, found = os.times(), 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found += times.user + times.system
+    return found + ended.children_user + ended.children_system

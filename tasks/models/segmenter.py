@@ -320,7 +320,8 @@ def _resized(image_rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 
 
 def _enlarged(masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """(n, h, w) masks at the image's size."""
-    return np.stack(
-        [resize(mask.astype(np.float32), (height, width), order=1) > 0.5 for mask in masks]
-    )
+    """(n, h, w) masks at the image's size; n may be 0."""
+    large = np.zeros((len(masks), height, width), dtype=bool)
+    for mask, whole in zip(masks, large, strict=True):
+        whole[:] = resize(mask.astype(np.float32), (height, width), order=1) > 0.5
+    return large

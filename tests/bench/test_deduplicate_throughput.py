@@ -31,11 +31,12 @@ candidates @ candidates.T  # the library's threads are there
 def peak_mb():  # of this process alone; getrusage's begins at its parent's
     [line] = [one for one in open("/proc/self/status") if one.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
-before_mb, started = peak_mb(), time.perf_counter()
+before_mb, started, cpu = peak_mb(), time.perf_counter(), time.process_time()
 """
 
 TOLD = """
-print(json.dumps({"seconds": time.perf_counter() - started, "growth_mb": peak_mb() - before_mb,
+print(json.dumps({"seconds": time.perf_counter() - started,
+                  "cpu_s": time.process_time() - cpu, "growth_mb": peak_mb() - before_mb,
                   "found": found, "cosine": [float(c) for c in cosine]}))
 """
 
@@ -131,11 +132,13 @@ def test_streamed_duplicates_against_searches_and_numpy(million, record):
     record(
         "dedup_vs_search", ours=rate, theirs=SEARCHED / search["seconds"],
         ratio=rate * search["seconds"] / SEARCHED, unit="candidates/s", rows=ROWS,
-        searched=SEARCHED, ours_growth_mb=ours["growth_mb"], limit=limit,
+        cpu_ratio=CANDIDATES / SEARCHED * search["cpu_s"] / ours["cpu_s"], searched=SEARCHED,
+        ours_growth_mb=ours["growth_mb"], limit=limit,
     )  # fmt: skip
     record(
         "dedup_vs_numpy", ours=rate, theirs=CANDIDATES / numpy["seconds"],
         ratio=numpy["seconds"] / ours["seconds"], unit="candidates/s", rows=ROWS, **memory,
+        cpu_ratio=numpy["cpu_s"] / ours["cpu_s"],
         limit="both the same matrix product; ours reads beside it and never holds all",
     )  # fmt: skip
     assert ours["found"] == expected
