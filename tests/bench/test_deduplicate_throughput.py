@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = pytest.mark.bench
 ROWS, CANDIDATES, WIDTH = int(os.environ.get("POOLSTAR_BENCH_ROWS", "1000000")), 1_000, 512
-PLANTED, SEARCHED, AT_ONCE = 100, 30, 10_000
+PLANTED, SEARCHED, AT_ONCE = 100, 20, 10_000
 MAX_COSINE, MAX_GROWTH_MB = 0.995, 2_000
 
 COMMON = """

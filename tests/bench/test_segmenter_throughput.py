@@ -23,7 +23,7 @@ from tasks.models.segmenter import Segmenter
 from tasks.segment import find_bead
 
 pytestmark = pytest.mark.bench
-IMAGES, PHOTO_HW_PX, SAME_IOU = 24, (1536, 2048), 0.95
+IMAGES, PHOTO_HW_PX, SAME_IOU = 12, (1536, 2048), 0.95
 PARAMS = SegmentParams()
 
 
