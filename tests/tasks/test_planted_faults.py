@@ -71,7 +71,7 @@ def test_what_the_pool_holds_is_refused_and_named(bench, good, tmp_path):
             PoolRow(**columns(f"held{i}", embedding=looks[i], embedding_image=looks[i]))
             for i in (1, 3)
         ],
-        rejected=[], sources=[source_row()], embedding_dim=looks.shape[1],
+        rejected=[], sources=[source_row(embedding=looks[0])], embedding_dim=looks.shape[1],
     )  # fmt: skip
     pool = KnownPool(uri=archive.uri, version="v1", sha256=archive.embeddings_sha256("v1"))
     alone, beside = bench.verdicts(candidates), bench.verdicts(candidates, pool)
