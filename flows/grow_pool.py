@@ -100,7 +100,7 @@ def _grow_rounds(
             grown.candidates,
             grown.measured,
             described,
-            run.pool_embeddings,
+            run.known,
             params,
             context,
             f"round {round_index + 1}",

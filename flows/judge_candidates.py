@@ -72,7 +72,7 @@ def _judge_and_land(
             grown.candidates,
             grown.measured,
             described,
-            run.pool_embeddings,
+            run.known,
             params,
             context,
             "foreign",

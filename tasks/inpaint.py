@@ -18,7 +18,7 @@ from tasks.sources import image_pixels
 from tasks.stage import stage
 from tasks.store.files import ContentStore
 
-ALGORITHM_VERSION = 7
+ALGORITHM_VERSION = 8
 
 
 @stage(

@@ -14,7 +14,7 @@ from tasks.domain.parameters import (
     RunParams,
     SegmentParams,
 )
-from tasks.domain.records import Candidate, Record, Ref, RegionStrategy, RunContext, Source
+from tasks.domain.records import Candidate, KnownPool, Record, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
 from tasks.models.inspection import require_fitting
@@ -31,7 +31,7 @@ class RunStart(Record):
 
     run_id: str
     base_version: str | None
-    pool_embeddings: Ref
+    known: KnownPool
     defaults: Defaults
 
 
@@ -179,7 +179,7 @@ def snapshot_pool(
     sources: Sequence[Source],
     candidates: Sequence[Candidate] = (),
 ) -> RunStart:
-    """The run's identity, and the embeddings of the version it starts from.
+    """The run's identity, and the version it starts from.
 
     A run that already landed starts again from where it did then, so that nothing changes.
     """
@@ -192,14 +192,9 @@ def snapshot_pool(
         [one.id for one in candidates],
     )
     base = archive.base_version_for(run_id)
-    ids, rows = archive.embeddings(base)
-    models = open_model_set(context.models)
-    store = ContentStore(context.store_uri)
-    if not len(rows):
-        rows = rows.reshape(0, models.embedding_dim)
     return RunStart(
         run_id=run_id,
         base_version=base,
-        pool_embeddings=store.put_arrays({"ids": ids, "embeddings": rows}),
-        defaults=models.defaults,
+        known=KnownPool(uri=params.pool, version=base, sha256=archive.embeddings_sha256(base)),
+        defaults=open_model_set(context.models).defaults,
     )

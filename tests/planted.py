@@ -22,6 +22,7 @@ from tasks.domain.records import (
     Bead,
     Candidate,
     Edit,
+    KnownPool,
     MaskScore,
     PlannedEdit,
     RegionStrategy,
@@ -157,6 +158,9 @@ RIGHT_REASONS: dict[str, tuple[str, ...]] = {
 }
 
 
+NO_POOL = KnownPool(uri="x", version=None, sha256="0" * 64)
+
+
 class Bench:
     """Real images of the demo plant described once; judges any cases against them."""
 
@@ -209,11 +213,9 @@ class Bench:
         """The pipeline's own measures and verdicts; budgets are never the limit."""
         return self.verdicts([self.candidate(case) for case in cases])
 
-    def verdicts(self, candidates: list[Candidate]) -> Judgement:
-        """The same of candidates made already."""
+    def verdicts(self, candidates: list[Candidate], pool: KnownPool = NO_POOL) -> Judgement:
+        """The same of candidates made already, beside what a pool holds."""
         measured = measure_batch.fn(candidates, self.context)
-        nothing = np.zeros((0, self.models.embedding_dim), np.float32)
-        pool = self.store.put_arrays({"ids": np.zeros(0, "<U32"), "embeddings": nothing})
         params = GrowParams(
             images="x", pool="x",
             prompts=tuple(

@@ -1,12 +1,13 @@
 """Near-duplicates merge into the better-scored one, exactly.
 
-In descending score, row i merges into the first kept row j (a pool row before all others) with
-cos(e_i, e_j) > max_cosine; else it is kept. Cosines come from blocked matrix products; those within
-rounding of the threshold are computed again, pair by pair in float64, so that neither block size
-nor row order can change the answer. Source: article 3.4; greedy as in non-maximum suppression
-(Rosenfeld & Thurston, IEEE Trans. Computers 1971).
+In descending score, row i merges into the first kept row j with cos(e_i, e_j) > max_cosine; else it
+is kept. What resembles a row of the pool merges into that one before. Cosines come from blocked
+matrix products; those within rounding of the threshold are computed again, pair by pair in float64,
+so that neither block size nor row order can change the answer. Source: article 3.4; greedy as in
+non-maximum suppression (Rosenfeld & Thurston, IEEE Trans. Computers 1971).
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,22 +24,70 @@ _PAIRS_AT_ONCE = 8192
 
 @dataclass(frozen=True, eq=False)
 class DuplicateAssignment:
-    """Where each of n rows went; exactly one of the three holds for a row.
-
-    kept (n,) bool; merged_into (n,) int64, the kept row it merged into, or -1; pool_index (n,)
-    int64, the pool row it merged into, or -1.
-    """
+    """Where each of n rows went: kept (n,) bool, or merged_into (n,) int64, a kept row, else -1."""
 
     kept: npt.NDArray[np.bool_]
     merged_into: npt.NDArray[np.int64]
-    pool_index: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolMatches:
+    """What each of n rows is close to in a pool.
+
+    duplicate_of (n,): the id of the first pool row above the threshold, or None; cosine (n,)
+    float32: of the nearest pool row, -1 where the pool is empty.
+    """
+
+    duplicate_of: tuple[str | None, ...]
+    cosine: FloatArray
+
+
+def pool_matches(
+    embeddings: FloatArray,
+    pool: Iterable[tuple[Sequence[str], FloatArray]],
+    max_cosine: float,
+    block: int = 2048,
+) -> PoolMatches:
+    """The duplicates of rows in a pool of any size, and how near its nearest rows are.
+
+    Args:
+        embeddings: (n, d) float32 unit rows; n may be 0.
+        pool: ids (m,) and (m, d) unit rows, a batch at a time, each read once.
+        max_cosine: above it, strictly, two images are one; at 1 nothing merges.
+        block: rows of either side that a matrix product handles.
+
+    Raises:
+        ShapeError: widths differ, or rows are not of unit length.
+    """
+    rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+    _require_unit(rows)
+    nearest = np.full(len(rows), -1.0, dtype=np.float32)
+    found: list[str | None] = [None] * len(rows)
+    for ids, batch in pool:
+        others = _require_pool(batch, rows)
+        for low in range(0, len(others), block):
+            other = others[low : low + block]
+            best = _nearest_cosine(rows, other, block)
+            np.maximum(nearest, best, out=nearest)
+            close = [i for i in np.flatnonzero(best > max_cosine - _ROUNDING) if found[i] is None]
+            above = _is_above(rows[close], other, max_cosine)
+            for i, matches in zip(close, above, strict=True):
+                found[i] = ids[low + int(matches.argmax())] if matches.any() else None
+    return PoolMatches(duplicate_of=tuple(found), cosine=nearest)
+
+
+def _nearest_cosine(rows: FloatArray, others: FloatArray, block: int) -> FloatArray:
+    """(n,) the largest cosine of each row."""
+    parts = [
+        (rows[start : start + block] @ others.T).max(axis=1) for start in range(0, len(rows), block)
+    ]
+    return np.concatenate([*parts, np.zeros(0, dtype=np.float32)])
 
 
 def duplicate_clusters(
     embeddings: FloatArray,
     scores: npt.NDArray[Any],
     max_cosine: float,
-    pool: FloatArray | None = None,
     block: int = 4096,
 ) -> DuplicateAssignment:
     """Which rows stay, and what the others merge into.
@@ -47,7 +96,6 @@ def duplicate_clusters(
         embeddings: (n, d) float32 unit rows; n may be 0.
         scores: (n,) finite; the higher of two duplicates stays, of equals the earlier row.
         max_cosine: above it, strictly, two images are one; at 1 nothing merges.
-        pool: (m, d) unit rows that are never displaced.
         block: rows a matrix product handles; memory is about 10 block^2 bytes.
 
     Raises:
@@ -58,14 +106,10 @@ def duplicate_clusters(
     rows = np.ascontiguousarray(embeddings, dtype=np.float32)
     _require_rows(rows, scores, block)
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    pool_index = np.full(len(rows), -1, dtype=np.int64)
     merged_into = np.full(len(rows), -1, dtype=np.int64)
-    if pool is not None and len(pool):
-        pool_index = _first_match(rows, _require_pool(pool, rows), max_cosine, block)
-    left = order[pool_index[order] < 0]
     kept: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
-    for start in range(0, len(left), block):
-        part = left[start : start + block]
+    for start in range(0, len(order), block):
+        part = order[start : start + block]
         match = _first_match(rows[part], rows[kept], max_cosine, block)
         merged_into[part[match >= 0]] = kept[match[match >= 0]]
         part = part[match < 0]
@@ -74,7 +118,7 @@ def duplicate_clusters(
         kept = np.concatenate([kept, part[leader < 0]])
     is_kept = np.zeros(len(rows), dtype=np.bool_)
     is_kept[kept] = True
-    return DuplicateAssignment(kept=is_kept, merged_into=merged_into, pool_index=pool_index)
+    return DuplicateAssignment(kept=is_kept, merged_into=merged_into)
 
 
 def _first_match(
@@ -141,7 +185,7 @@ def _require_pool(pool: FloatArray, rows: FloatArray) -> FloatArray:
 
 
 def _require_unit(rows: FloatArray) -> None:
-    lengths = np.linalg.norm(rows, axis=1)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     if not (np.abs(lengths - 1.0) <= _UNIT_TOLERANCE).all():
         raise ShapeError(
             f"Expected rows of length 1, but got {lengths.min():.3f} to {lengths.max():.3f}; "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.domain.deduplicate import duplicate_clusters
+from tasks.domain.deduplicate import PoolMatches, duplicate_clusters
 from tasks.domain.diversity import (
     CoverageComparison,
     coverage_against_random,
@@ -103,8 +103,7 @@ def judge(
     candidates: Sequence[Candidate],
     measured: Arrays,
     real: RealReference,
-    pool_embedding: NDArray[np.float32],
-    pool_ids: Sequence[str],
+    pool: PoolMatches,
     params: RunParams,
 ) -> Judgement:
     """Verdicts on all candidates of a run.
@@ -113,15 +112,14 @@ def judge(
         candidates: in the order of the measured rows.
         measured: arrays of `measure_batch`, batches concatenated.
         real: the run's real images.
-        pool_embedding: (m, d) window embeddings of the pool the run started from; m may be 0.
-        pool_ids: (m,) their ids.
+        pool: what each candidate is close to in the pool that the run started from.
     """
-    docket = _docket(candidates, measured, real, pool_embedding, params)
+    docket = _docket(candidates, measured, real, pool, params)
     for row in docket.open_rows():
         placebo = candidates[row].plan.edit.is_placebo
         reasons = plausibility_reasons(docket.plausibility[row], params.plausible, placebo)
         docket.refuse(row, Stage.PLAUSIBLE, reasons)
-    _merge_duplicates(docket, pool_embedding, pool_ids, params)
+    _merge_duplicates(docket, pool, params)
     for row in docket.open_rows(placebos=False):
         docket.refuse(row, Stage.USEFUL, _novelty_reasons(docket.novelty[row], real, params))
     for row in docket.open_rows():
@@ -154,7 +152,7 @@ def _docket(
     candidates: Sequence[Candidate],
     measured: Arrays,
     real: RealReference,
-    pool_embedding: NDArray[np.float32],
+    pool: PoolMatches,
     params: RunParams,
 ) -> _Docket:
     """All scores that need no other candidate."""
@@ -167,7 +165,7 @@ def _docket(
     seam = [spreads["seam"].typicality(float(v)) for v in measured["seam"].ravel()]
     whole = [spreads["speckle"].typicality(1 - float(v)) for v in measured["continuity"].ravel()]
     embedding, before = measured["embedding"], measured["before"]
-    novelty = novelty_distance(embedding, before, real.windows, pool_embedding)
+    novelty = novelty_distance(embedding, before, real.windows, pool.cosine)
     distance = real.distance_to_company(embedding, source)
     ko_after = real.probe.score(embedding, source)
     ko_before = real.probe.score(before, source)
@@ -222,34 +220,29 @@ def novelty_distance(
     embedding: NDArray[np.float32],
     before: NDArray[np.float32],
     real: NDArray[np.float32],
-    pool: NDArray[np.float32],
+    pool_cosine: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Cosine distance to the nearest known window: real ones, the pool's, and the unedited self."""
-    nearest = (embedding * before).sum(axis=1)
-    for known in (real, pool):
-        if len(known):
-            nearest = np.maximum(nearest, (embedding @ known.T).max(axis=1))
+    nearest = np.maximum((embedding * before).sum(axis=1), pool_cosine)
+    if len(real):
+        nearest = np.maximum(nearest, (embedding @ real.T).max(axis=1))
     return np.asarray(np.clip(1.0 - nearest, 0.0, 2.0), dtype=np.float32)
 
 
-def _merge_duplicates(
-    docket: _Docket, pool: NDArray[np.float32], pool_ids: Sequence[str], params: RunParams
-) -> None:
+def _merge_duplicates(docket: _Docket, pool: PoolMatches, params: RunParams) -> None:
     """Near-duplicates within the run and against the pool; placebos among themselves."""
+    for row in docket.open_rows():
+        if (keeper := pool.duplicate_of[row]) is not None:
+            docket.refuse(row, Stage.DEDUPLICATE, ("near-duplicate in the pool",), keeper)
     for placebos in (False, True):
         rows = docket.open_rows(placebos)
         scores = np.array([docket.scores[i].s_i for i in rows])
-        result = duplicate_clusters(
-            docket.embedding[rows], scores, params.deduplicate.max_cosine, pool
-        )
-        for row, into, pool_row in zip(rows, result.merged_into, result.pool_index, strict=True):
+        result = duplicate_clusters(docket.embedding[rows], scores, params.deduplicate.max_cosine)
+        for row, into in zip(rows, result.merged_into, strict=True):
             if into >= 0:
                 keeper = docket.candidates[rows[into]].id
                 docket.merged.setdefault(int(rows[into]), []).append(docket.candidates[row].id)
                 docket.refuse(row, Stage.DEDUPLICATE, ("near-duplicate in this run",), keeper)
-            elif pool_row >= 0:
-                keeper = pool_ids[pool_row]
-                docket.refuse(row, Stage.DEDUPLICATE, ("near-duplicate in the pool",), keeper)
 
 
 def _novelty_reasons(distance: float, real: RealReference, params: RunParams) -> tuple[str, ...]:

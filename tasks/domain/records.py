@@ -56,6 +56,14 @@ class Ref(Record):
     uri: str
 
 
+class KnownPool(Record):
+    """The version of a pool that a run begins from; `sha256` is of its ids and embeddings."""
+
+    uri: str
+    version: str | None
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class SourceFile(Record):
     """A file as listed, before it is read; size and time stand for its content in cache keys.
 

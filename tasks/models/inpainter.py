@@ -17,6 +17,7 @@ from tasks.domain.errors import ModelSetError, ShapeError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
+from tasks.models.encodings import Encodings
 from tasks.models.memory import chosen_batch, require_room
 from tasks.models.single_file import load_single_file, require_inpainting
 
@@ -46,6 +47,14 @@ class PaintJob:
 def effective_steps(steps: int, strength: float) -> int:
     """The denoising steps diffusers really runs: int(steps * strength), at least 1."""
     return max(1, min(int(steps * strength), steps))
+
+
+def _unit_range(windows_rgb: Sequence[NDArray[np.uint8]]) -> "torch.Tensor":
+    """(n, 3, s, s) float32 in [0, 1], as diffusers takes images."""
+    import torch
+
+    images = np.stack(windows_rgb).astype(np.float32) / 255.0
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def variant_of(folder: Path) -> str | None:
@@ -93,6 +102,7 @@ class Inpainter:
 
     def __init__(self, pipeline: Any, device: str, dtype: "torch.dtype") -> None:
         self._pipeline = pipeline
+        pipeline.vae.encode = Encodings(pipeline.vae.encode)
         self.device = device
         self.dtype = str(dtype).removeprefix("torch.")
         self.device_batch = chosen_batch(pipeline, device, dtype)
@@ -197,22 +207,31 @@ class Inpainter:
     def reconstructed(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Each (s, s, 3) window as the autoencoder alone gives it back, float32 in [0, 255].
 
-        In device batches of one size, as `paint`.
+        Equal windows are decoded once; in device batches of one size, as `paint`.
         """
         import torch
 
         vae = self._pipeline.vae
-        found: list[NDArray[np.float32]] = []
-        for start in range(0, len(windows), self.device_batch):
-            part = list(windows[start : start + self.device_batch])
-            padded = np.stack(part + [part[-1]] * (self.device_batch - len(part)))
-            x = torch.from_numpy(padded.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
+        keys = [window.tobytes() for window in windows]
+        distinct = list(dict(zip(keys, windows, strict=True)).items())
+        found: dict[bytes, NDArray[np.float32]] = {}
+        for start in range(0, len(distinct), self.device_batch):
+            part = distinct[start : start + self.device_batch]
             with torch.inference_mode():
-                latents = vae.encode(x.to(self.device, vae.dtype)).latent_dist.mode()
-                again = vae.decode(latents).sample.float().cpu()
+                modes = [self._mode(window) for _, window in part]
+                modes += [modes[-1]] * (self.device_batch - len(part))
+                again = vae.decode(torch.cat(modes)).sample[: len(part)].float().cpu()
             values = (again.permute(0, 2, 3, 1).numpy() + 1) * 127.5
-            found += [values[i].astype(np.float32) for i in range(len(part))]
-        return found
+            found |= zip((key for key, _ in part), values.astype(np.float32), strict=True)
+        return [found[key] for key in keys]
+
+    def _mode(self, window_rgb: NDArray[np.uint8]) -> "torch.Tensor":
+        """The most likely latents of a window, of the encoding that `paint` asks for too."""
+        image = self._pipeline.image_processor.preprocess(_unit_range([window_rgb]))
+        latents: torch.Tensor = self._pipeline.vae.encode(
+            image.to(self.device, self._pipeline.vae.dtype)
+        ).latent_dist.mode()
+        return latents
 
     def _paint_batch(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
         """One diffusers call on a full device batch; padding repeats the last job."""
@@ -221,13 +240,12 @@ class Inpainter:
         padded = [*jobs, *[jobs[-1]] * (self.device_batch - len(jobs))]
         strength, guidance_scale, steps = jobs[0].settings
         cell = int(self._pipeline.vae_scale_factor)
-        images = np.stack([job.window_rgb for job in padded]).astype(np.float32) / 255.0
         masks = np.stack([latent_mask(job.region, cell) for job in padded]).astype(np.float32)
         with torch.inference_mode():
             output = self._pipeline(
                 prompt_embeds=self._embedded([job.prompt for job in padded]),
                 negative_prompt_embeds=self._embedded([job.negative_prompt for job in padded]),
-                image=torch.from_numpy(images).permute(0, 3, 1, 2),
+                image=_unit_range([job.window_rgb for job in padded]),
                 mask_image=torch.from_numpy(masks)[:, None],
                 height=self.native_px,
                 width=self.native_px,

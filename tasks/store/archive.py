@@ -24,6 +24,7 @@ from tasks.store.seals import manifest_of
 from tasks.store.tables import SEALED, among, vectors
 from tasks.store.verification import Verifying
 
+EMBEDDINGS_AT_ONCE = 8192
 HEAVY = frozenset({"image", "mask", "bead_mask", "embedding", "embedding_image", "models"})
 
 
@@ -53,12 +54,20 @@ class Archive(Landing, Verifying, Forgetting, Lookups):
         row = self._run(run_id)
         return self.latest() if row is None else row["base_version"]
 
-    def embeddings(self, version: str | None) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
-        """ids (n,) and unit rows (n, d) of a version; empty for None."""
+    def embeddings(self, version: str | None) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """ids (m,) and unit rows (m, d) of a version, a batch in memory; nothing for None."""
         if version is None:
-            return np.zeros(0, dtype="<U32"), np.zeros((0, 0), dtype=np.float32)
-        table = self._read("pool", version, ["id", "embedding"])
-        return np.array(table["id"].to_pylist(), dtype="<U32"), vectors(table["embedding"])
+            return
+        for batch in self._batches("pool", version, ["id", "embedding"], EMBEDDINGS_AT_ONCE):
+            yield batch["id"].to_pylist(), vectors(batch["embedding"])
+
+    def embeddings_sha256(self, version: str | None) -> str:
+        """The digest of a version's ids and embeddings in their order."""
+        digest = hashlib.sha256()
+        for ids, rows in self.embeddings(version):
+            digest.update("\n".join(ids).encode())
+            digest.update(np.ascontiguousarray(rows).data)
+        return digest.hexdigest()
 
     def list_rows(
         self, version: str | None = None, *, kind: str | None = None, limit: int | None = None

@@ -23,6 +23,8 @@ TABLES = ("rejected", "sources", "seals", "runs", "pool")  # tagged in this orde
 CHAMPION = "champion"
 WRITE_BATCH = 64
 BAD_FILES = (OSError, RuntimeError, ValueError, pa.ArrowException)  # as LanceDB raises
+BATCHES_AHEAD = 4
+READ_AHEAD_BYTES = 128 * 2**20
 
 
 def among(column: str, values: Iterable[str]) -> pc.Expression:
@@ -30,9 +32,9 @@ def among(column: str, values: Iterable[str]) -> pc.Expression:
     return pc.field(column).isin(pa.array(list(values), pa.string()))
 
 
-def vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+def vectors(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float32]:
     """(n, d) rows of a column of lists of one length."""
-    whole = column.combine_chunks()
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat = np.asarray(whole.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
     return flat.reshape(-1, whole.type.list_size)
 
@@ -149,11 +151,25 @@ class PoolTables:
 
     def _records(self, name: str, version: str) -> Iterator[dict[str, Any]]:
         """Every row of a version as plain values, never more than a batch in memory."""
+        for batch in self._batches(name, version, None, WRITE_BATCH):
+            yield from plain_rows(batch)
+
+    def _batches(
+        self, name: str, version: str, columns: list[str] | None, size: int
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a version in their order, a few batches read ahead."""
         batches = self._readable(
-            lambda: iter(self._at(name, version).to_batches(batch_size=WRITE_BATCH))
+            lambda: iter(
+                self._at(name, version).to_batches(
+                    columns=columns,
+                    batch_size=size,
+                    batch_readahead=BATCHES_AHEAD,
+                    io_buffer_size=READ_AHEAD_BYTES,
+                )
+            )
         )
         while (batch := self._readable(lambda: next(batches, None))) is not None:
-            yield from plain_rows(batch)
+            yield batch
 
     def _ids(self, name: str, version: str | int) -> list[str]:
         """The ids of a table's rows in their order there, at a version or a LanceDB position."""

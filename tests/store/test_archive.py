@@ -178,15 +178,23 @@ def test_a_pool_that_cannot_be_written_says_so(tmp_path):
 
 def test_nothing_accepted_is_a_version_too(tmp_path):
     landed = land(tmp_path / "pool", "r1", [], ["c"])
-    ids, rows = Archive(str(tmp_path / "pool")).embeddings(landed.version)
-    assert (landed.rows, len(ids), len(rows)) == (0, 0, 0)
+    batches = list(Archive(str(tmp_path / "pool")).embeddings(landed.version))
+    assert (landed.rows, batches) == (0, [])
     assert land(tmp_path / "pool", "r2", ["a"], base="v1").rows == 1
 
 
-def test_embeddings_of_a_version(pool):
-    ids, rows = Archive(str(pool)).embeddings("v1")
-    order = np.argsort(ids)
-    assert ids[order].tolist() == ["a", "b"]
-    wanted = [columns(one)["embedding"] for one in "ab"]
-    assert np.array_equal(rows[order], np.stack(wanted))
-    assert Archive(str(pool)).embeddings(None)[1].shape[0] == 0
+def test_embeddings_of_a_version_come_in_batches(pool, monkeypatch):
+    monkeypatch.setattr("tasks.store.archive.EMBEDDINGS_AT_ONCE", 1)
+    archive = Archive(str(pool))
+    found = {ids[0]: rows for ids, rows in archive.embeddings("v1")}
+    assert sorted(found) == ["a", "b"]
+    for one, rows in found.items():
+        assert np.array_equal(rows, columns(one)["embedding"][None])
+    assert list(archive.embeddings(None)) == []
+
+
+def test_a_digest_of_embeddings_tells_versions_apart(pool):
+    archive = Archive(str(pool))
+    assert archive.embeddings_sha256("v1") == archive.embeddings_sha256("v1")
+    found = {archive.embeddings_sha256(version) for version in (None, *archive.versions())}
+    assert len(found) == 1 + len(archive.versions()) >= 2

@@ -8,9 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from landed import columns, run_row, source_row
 from planted import FAULTS, RIGHT_REASONS, Bench, Case, cases_of, good_case, placed_case
 from skimage.metrics import structural_similarity
 from sklearn.metrics import roc_auc_score
+
+from tasks.domain.records import KnownPool
+from tasks.measure import measure_batch
+from tasks.store.archive import Archive
+from tasks.store.rows import PoolRow
 
 COUNT = int(os.environ.get("POOLSTAR_CASES", "24"))
 GATE_1_AND_REALISM = ("bead_iou", "inside_share", "histogram", "seam", "change", "realism")
@@ -53,6 +59,27 @@ def test_planted_faults_are_refused_for_the_right_reason(faulty, fault):
         for one in faulty[fault][1]
     ]
     assert np.mean(right) >= 0.9
+
+
+def test_what_the_pool_holds_is_refused_and_named(bench, good, tmp_path):
+    candidates = [bench.candidate(case) for case in good[0][:4]]
+    looks = bench.store.get_arrays(measure_batch.fn(candidates, bench.context))["embedding"]
+    archive = Archive(str(tmp_path / "pool"))
+    archive.land(
+        run_row("r1"),
+        pool=[
+            PoolRow(**columns(f"held{i}", embedding=looks[i], embedding_image=looks[i]))
+            for i in (1, 3)
+        ],
+        rejected=[], sources=[source_row(embedding=looks[0])], embedding_dim=looks.shape[1],
+    )  # fmt: skip
+    pool = KnownPool(uri=archive.uri, version="v1", sha256=archive.embeddings_sha256("v1"))
+    alone, beside = bench.verdicts(candidates), bench.verdicts(candidates, pool)
+    for i, (before, after) in enumerate(zip(alone.judged, beside.judged, strict=True)):
+        assert before.verdict.merged_into is None
+        assert after.verdict.merged_into == (f"held{i}" if i in (1, 3) else None)
+    reasons = {after.verdict.reasons for after in beside.judged[1::2]}
+    assert reasons == {("near-duplicate in the pool",)}
 
 
 def test_near_duplicates_are_merged_into_the_better_one(bench, good):
