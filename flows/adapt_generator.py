@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from prefect import flow, unmapped
 
+from flows.reading import find_beads, read_files
 from tasks.adapt_judge import AdaptationJudgement, judge_adaptation, reconstruct_windows
 from tasks.adapt_paint import Painted, in_words_of, judged_edits
 from tasks.adapt_plant import (
@@ -32,13 +33,11 @@ from tasks.describe import describe_batch
 from tasks.domain.adapt_parameters import AdaptParams
 from tasks.domain.records import PlannedEdit, Ref, Refusal, RegionStrategy, RunContext, Source
 from tasks.domain.rounds import batches
-from tasks.ingest import ingest_batch
 from tasks.inpaint import inpaint_batch
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
 from tasks.recognise import pool_selections, recognise_sources
-from tasks.segment import segment_batch
 
 
 @flow(name="adapt-generator", flow_run_name="adapt {params.base} to {params.images}")
@@ -69,18 +68,9 @@ def adapt_generator(params: AdaptParams) -> AdaptResult:
 
 def _read_plant(params: AdaptParams, context: RunContext, listed: Listed) -> Plant:
     """Images in, sources with beads out; everything refused is kept with its reason."""
-    ingested = ingest_batch.map(
-        batches(listed.files, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.ingest),
-    ).result()
+    ingested = read_files(listed.files, params.pools, params, context)
     sources = [one for part in ingested for one in part if isinstance(one, Source)]
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    plant = usable_plant(listed, ingested, segmented)
+    plant = usable_plant(listed, ingested, find_beads(sources, params, context))
     if not params.pools:
         return plant
     recognised = recognise_sources(plant.sources, pool_selections(params.pools), context)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prefect import flow, unmapped
 
-from flows.reading import read_sources
+from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
 from tasks.describe import describe_batch
 from tasks.domain.parameters import JudgeParams
@@ -12,14 +12,13 @@ from tasks.domain.planning import default_region
 from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
 from tasks.domain.rounds import batches
 from tasks.energy import begin_run, tally_energy
-from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates
+from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates, take_in
 from tasks.grown import Grown
 from tasks.judge import judge_run
 from tasks.land import land_run
 from tasks.measure import measure_batch
 from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
 from tasks.report import publish_run
-from tasks.segment import segment_batch
 from tasks.store.pairs import list_pairs
 from tasks.watch import watch_run
 
@@ -40,7 +39,7 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     reference = grown.real_sources
     described = _described(reference, grown, files, params, context)
     adopted = _adopted(files, params, context)
-    new = grown.add_adopted([refused, *adopted], params.loop.allow_generation)
+    new = take_in(grown, [refused, *adopted], params.loop.allow_generation)
     require_candidates(grown)
     run = snapshot_pool(params, context, reference, grown.candidates)
     grown.measured.extend(_measured(grown.candidates, params, context))
@@ -82,17 +81,12 @@ def _adopted(
         batches(files, params.batch_size),
         context=unmapped(context),
         params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
+        forgotten=unmapped(forgotten_sources([params.pool])),
     ).result()
     pairs = [one for part in read for one in part if isinstance(one, Pair)]
     refusals = [one for part in read for one in part if isinstance(one, Refusal)]
     sources = list({pair.source.id: pair.source for pair in pairs}.values())
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
-    beads = beads_of_pairs(pairs, sources, segmented)
+    beads = beads_of_pairs(pairs, sources, find_beads(sources, params, context))
     adopted = adopt_batch.map(
         batches(pairs, params.batch_size),
         batches(beads, params.batch_size),

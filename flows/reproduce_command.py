@@ -78,7 +78,8 @@ def _line(one: Reproduction) -> str:
 def _summarise(found: list[Reproduction], states: Counter[str]) -> None:
     """Counts, and what is not here as it was when the images were made."""
     painted = len(found) - states["foreign"]
-    say(f"{states['equal']} of {painted} painted again, equal bit for bit")
+    if painted:
+        say(f"{states['equal']} of {painted} painted again, equal bit for bit")
     if states["foreign"]:
         whole = sum(not one.changed for one in found if one.state == "foreign")
         say(f"{states['foreign']} made elsewhere, cannot be painted again; {whole} as landed")

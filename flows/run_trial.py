@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from prefect import flow, unmapped
 
 from flows.grow_pool import grow_pool
+from flows.reading import find_beads, read_files
 from tasks.dataset import growth_of, open_dataset, prompts_of
 from tasks.domain.mix import recommended_share
 from tasks.domain.perturbation import SEVERITIES
@@ -16,11 +17,9 @@ from tasks.domain.trial_parameters import TrialParams
 from tasks.domain.trial_records import Place, ScoredSet, Trained, Training, TrialResult, ViewedImage
 from tasks.evaluate import EvaluationRules, evaluate_arm, price_share
 from tasks.frame import frame_batch
-from tasks.ingest import ingest_batch
-from tasks.prepare import forgotten_sources, prepare_trial
+from tasks.prepare import prepare_trial
 from tasks.publish_trial import publish_trial
 from tasks.score import score_detector
-from tasks.segment import segment_batch
 from tasks.stage import threads
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
@@ -80,18 +79,9 @@ def _read_images(
     What was withdrawn from the pool is refused like what cannot be read.
     """
     files = [*division.train, *division.test, *division.ood]
-    ingested = ingest_batch.map(
-        batches(files, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.ingest),
-        forgotten=unmapped(forgotten_sources(params.pool)),
-    ).result()
+    ingested = read_files(files, [params.pool], params, context)
     sources = [one for part in ingested for one in part if not isinstance(one, Refusal)]
-    segmented = segment_batch.map(
-        batches(sources, params.batch_size),
-        context=unmapped(context),
-        params=unmapped(params.segment),
-    ).result()
+    segmented = find_beads(sources, params, context)
     beads = [one for part in segmented for one in part if isinstance(one, Bead)]
     frames = frame_batch.map(batches(beads, params.batch_size), context=unmapped(context)).result()
     return TrialImages.of(division, ingested, beads, frames, refused)

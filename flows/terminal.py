@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -60,8 +61,17 @@ def say(text: str) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object for a program."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    """One JSON object for a program; null where a figure is no number."""
+    sys.stdout.write(json.dumps(_without_nan(value), allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    """The value as JSON can say it: numbers that are none, and infinities, as None."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def quiet_prefect() -> None:
@@ -71,3 +81,9 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("prefect.flow_runs").addFilter(_is_unforeseen)
+
+
+def _is_unforeseen(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth its traceback: errors of our own are said as messages."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], PoolstarError)

@@ -12,7 +12,6 @@ from tasks.domain.records import (
     Bead,
     Candidate,
     Edit,
-    ForeignEdit,
     PlannedEdit,
     Record,
     Ref,
@@ -147,46 +146,6 @@ class Grown:
         self.candidates.extend(one for part in candidates for one in part)
         self.measured.extend(measured)
 
-    def add_adopted(
-        self, adopted: Iterable[Sequence[Candidate | Refusal]], allow_generation: int = 0
-    ) -> list[Source]:
-        """Remember candidates made elsewhere, each once, with their sources and beads.
-
-        Defects are judged on sound parts only: a source that is known as defective is a refusal;
-        so is a candidate of a generation above the one allowed.
-
-        Returns:
-            The sources that were not among the run's images.
-        """
-        known = {source.id: source for source in self.sources}
-        names: dict[str, str] = {}
-        new: list[Source] = []
-        for one in (item for part in adopted for item in part):
-            if isinstance(one, Refusal):
-                self.refusals.append(one)
-                continue
-            source, name = one.plan.source, _name_of(one)
-            reason = ""
-            generation = _generation_of(one)
-            if one.id in names:
-                reason = f"copy: the same candidate as {names[one.id]}"
-            elif known.get(source.id, source).label == "KO":
-                reason = f"on a defective part: its source is {known[source.id].name}, a KO image"
-            elif generation > allow_generation:
-                reason = f"generation {generation}, allowed are 0 to {allow_generation}"
-            if reason:
-                self.refusals.append(Refusal(subject=name, stage=Stage.ADOPT, reason=reason))
-                continue
-            names[one.id] = name
-            self.candidates.append(one)
-            self.beads.setdefault(source.id, one.plan.bead)
-            if source.id not in known:
-                known[source.id] = source
-                new.append(source)
-        self.sources.extend(new)
-        self.listed += len(new)
-        return new
-
     def settled(self, judgement: Judgement, described: list[Ref]) -> Settled:
         """The run with its verdicts; everything that came in is counted."""
         kinds = {c.id: c.plan.edit.kind for c in self.candidates}
@@ -201,18 +160,6 @@ class Grown:
             self.beads,
             described,
         )
-
-
-def _generation_of(candidate: Candidate) -> int:
-    """The generation told of a foreign candidate; 0 where none is."""
-    edit = candidate.plan.edit
-    return (edit.generation or 0) if isinstance(edit, ForeignEdit) else 0
-
-
-def _name_of(candidate: Candidate) -> str:
-    """The file that a foreign candidate came in; an own one's id."""
-    edit = candidate.plan.edit
-    return edit.name if isinstance(edit, ForeignEdit) else candidate.id
 
 
 def strategies_of(params: GrowParams) -> list[RegionStrategy]:

@@ -1,6 +1,6 @@
 """Prepare: check all that can be checked before any work, and fix what the run begins from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -160,9 +160,10 @@ def default_store(pool: str) -> str:
     return pool.rstrip("/") + ".store"
 
 
-def forgotten_sources(pool: str) -> dict[str, str]:
-    """Why each source that was withdrawn from a pool may not come back, by its id."""
-    return {grave.source_id: grave.reason for grave in Archive(pool).tombstones()}
+def forgotten_sources(pools: Iterable[str]) -> dict[str, str]:
+    """Why each source that was withdrawn from one of the pools may not come back, by its id."""
+    graves = [grave for pool in pools for grave in Archive(pool).tombstones()]
+    return {grave.source_id: grave.reason for grave in graves}
 
 
 def snapshot_pool(

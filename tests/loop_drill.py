@@ -38,8 +38,9 @@ class Drill:
     """How large it is: questions asked, windows learned from a generation, real defects beside."""
 
     generations: int = 5
-    questions: int = 48
-    windows: int = 96
+    questions: int = 42
+    windows: int = 72
+    denoising_steps: int = 12
     steps: int = 60
     batch: int = 16
     learning_rate: float = 3e-4
@@ -93,19 +94,21 @@ def _generations(folder: Path, drill: Drill, arm: str) -> Iterator[Answers]:
     pipeline.set_progress_bar_config(disable=True)
     asked = Questions.of(ASKED_SEED, drill.questions)
     for generation in range(drill.generations + 1):
-        images = _painted(folder / f"answers{generation}.npz", pipeline, asked, 2)
+        place = folder if generation else folder.parent  # all arms begin with the same
+        images = _painted(place / f"answers{generation}.npz", pipeline, asked, 2, drill)
         yield Answers(images, asked.regions, asked.kinds)
         if generation < drill.generations:
             samples = _learned_from(folder, pipeline, drill, generation, OWN_SHARE[arm])
             _learn(pipeline, samples, folder / f"learned{generation}.pt", drill, generation)
 
 
-def _painted(path: Path, pipeline, asked: Questions, seeds: int) -> np.ndarray:
+def _painted(path: Path, pipeline, asked: Questions, seeds: int, drill: Drill) -> np.ndarray:
     """(n, seeds, s, s, 3) uint8: the questions answered, each by so many seeds; kept in a file."""
     if not path.exists():
         pipeline.unet.eval()
         model = Inpainter(pipeline, "cpu", torch.float32)
-        jobs = [_job(asked, i, seed) for i in range(len(asked.kinds)) for seed in range(seeds)]
+        each = [(i, seed) for i in range(len(asked.kinds)) for seed in range(seeds)]
+        jobs = [_job(asked, i, seed, drill.denoising_steps) for i, seed in each]
         windows = np.clip(np.rint(np.stack(model.paint(jobs))), 0, 255)
         before = np.repeat(np.stack([one.image_rgb for one in asked.sounds]), seeds, axis=0)
         inside = np.repeat(asked.regions, seeds, axis=0)[..., None]
@@ -115,13 +118,13 @@ def _painted(path: Path, pipeline, asked: Questions, seeds: int) -> np.ndarray:
         return kept["images"]
 
 
-def _job(asked: Questions, index: int, seed: int) -> PaintJob:
+def _job(asked: Questions, index: int, seed: int, steps: int) -> PaintJob:
     """One question, with the set's own strength and guidance."""
     defaults, kind = open_model_set("tiny").defaults, asked.kinds[index]
     return PaintJob(
         window_rgb=asked.sounds[index].image_rgb, region=asked.regions[index],
         prompt=PROMPTS[kind], negative_prompt="", seed=seed_for(0, str(index), kind, seed),
-        strength=defaults.strength, guidance_scale=defaults.guidance_scale, steps=25,
+        strength=defaults.strength, guidance_scale=defaults.guidance_scale, steps=steps,
     )  # fmt: skip
 
 
@@ -139,7 +142,7 @@ def _learned_from(
     samples = []
     if count:
         edited = Questions.of(EDITED_SEED + generation * 10_000, count)
-        images = _painted(folder / f"edited{generation}.npz", pipeline, edited, 1)[:, 0]
+        images = _painted(folder / f"edited{generation}.npz", pipeline, edited, 1, drill)[:, 0]
         for i, sound in enumerate(edited.sounds):
             region = training_region(sound.bead_mask, edited.regions[i], rng)
             samples.append(Sample(images[i], region, edited.regions[i], PROMPTS[edited.kinds[i]]))

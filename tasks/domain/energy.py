@@ -142,7 +142,7 @@ def _of_stage(
 def _method(joules: dict[str, float], once: Sequence[StageCost], watts: float) -> str:
     """How the figures were got, in words."""
     if not joules:
-        return f"estimated: {watts:g} W x time; no energy counter could be read"
+        return f"{watts:g} W x time, as no energy counter could be read"
     named = " and ".join(COUNTER_NAMES[name] for name in sorted(joules))
     said = f"measured: {named}, the whole machine's"
     if "cpu" not in joules:

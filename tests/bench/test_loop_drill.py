@@ -1,6 +1,6 @@
-"""Why the loop is refused: five generations that learn from themselves, and five that may not.
+"""Why the loop is refused: five generations that learn from themselves, and that may not.
 
-About 15 minutes on two free cores. POOLSTAR_BENCH names a folder to keep everything in; a second
+About 20 minutes on two free cores. POOLSTAR_BENCH names a folder to keep everything in; a second
 run then goes on where it stopped. `drill.svg` and `drill.png` show what happened.
 """
 
@@ -21,5 +21,8 @@ def test_a_closed_loop_loses_diversity_and_fresh_real_images_keep_it(tmp_path, r
             record(f"loop, guard {arm}, generation {generation}", **row)
     first, off, on = found["off"][0], found["off"][-1], found["on"][-1]
     assert first == found["on"][0]
-    assert off["pair"]["high"] < first["pair"]["value"]
-    assert on["pair"]["value"] > off["pair"]["high"]
+    for name in ("pair", "apart", "entropy", "seen"):
+        assert off[name]["high"] < first[name]["value"], name
+    assert on["entropy"]["value"] > off["entropy"]["high"]
+    assert on["seen"]["low"] > off["seen"]["high"]
+    assert on["divergence"]["value"] < off["divergence"]["value"]

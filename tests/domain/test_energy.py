@@ -23,7 +23,7 @@ def test_the_articles_line():
 def test_without_counters_power_times_time_and_marked():
     run = figures([cost("inpaint", 30), cost("inpaint", 20), cost("measure", 10)])
     assert run.is_estimate
-    assert "estimated: 70 W" in run.method
+    assert run.method.startswith("70 W x time")
     assert run.joules == 7000
     assert {s.stage: s.joules for s in run.stages} == {"inpaint": 3500, "measure": 700}
     ordered = run_energy([cost("b", 1)], [("a", None)], seconds=1, joules={}, watts=1, accepted=0,

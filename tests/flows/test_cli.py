@@ -1,6 +1,8 @@
 """The command line: what it prints, what it refuses, and its exit status."""
 
 import json
+import logging
+import math
 
 import pytest
 from command_line import run
@@ -9,8 +11,9 @@ from landed import land
 from small_run import small_run
 
 from flows.grow_pool import grow_pool
-from flows.terminal import surface_of
+from flows.terminal import print_json, quiet_prefect, surface_of
 from flows.trial_commands import _nights_trial
+from tasks.domain.errors import BadInput
 from tasks.domain.parameters import SegmentParams
 from tasks.domain.trial_parameters import TrialParams
 from tasks.store.archive import Archive
@@ -24,6 +27,24 @@ def test_models_are_listed_and_checked(monkeypatch, capsys):
     assert json.loads(out)["tiny"]["native_window_px"] == 64
     status, _, err = run(monkeypatch, capsys, "models", "check", "tiny")
     assert (status, "whole" in err) == (0, True)
+
+
+def test_json_says_null_where_a_figure_is_no_number(capsys):
+    print_json({"kid": math.nan, "range": (1.5, math.inf), "arms": [{"recall": -math.inf, "n": 3}]})
+    assert json.loads(capsys.readouterr().out) == {
+        "kid": None, "range": [1.5, None], "arms": [{"recall": None, "n": 3}],
+    }  # fmt: skip
+
+
+def test_errors_of_our_own_leave_no_traceback_in_the_log():
+    quiet_prefect()
+    logger = logging.getLogger("prefect.flow_runs")
+    told = {}
+    for error in (BadInput("x"), ValueError("x"), None):
+        info = None if error is None else (type(error), error, None)
+        record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "failed", (), info)
+        told[type(error)] = bool(logger.filter(record))
+    assert told == {BadInput: False, ValueError: True, type(None): True}
 
 
 JUDGE = ["judge", "nowhere", "--pool", "p", "--reference", "."]

@@ -21,6 +21,7 @@ from tasks.domain.records import (
     Source,
     Stage,
 )
+from tasks.foreign import take_in
 from tasks.grown import Grown
 from tasks.models.model_set import open_model_set
 from tasks.store.files import ContentStore
@@ -197,7 +198,7 @@ def test_copies_and_candidates_on_defective_parts_are_refused(studio):
     )  # fmt: skip
     refused = Refusal(subject="c.png", stage=Stage.ADOPT, reason="missing: x")
     grown = Grown(0, [], [])
-    assert grown.add_adopted([[refused], [first, copy]]) == [first.plan.source]
+    assert take_in(grown, [[refused], [first, copy]], 0) == [first.plan.source]
     assert grown.listed == 1
     assert [one.id for one in grown.candidates] == [first.id]
     assert [one.subject for one in grown.refusals] == ["c.png", "b.png"]
@@ -205,7 +206,7 @@ def test_copies_and_candidates_on_defective_parts_are_refused(studio):
     assert [one.id for one in grown.real_sources] == [first.plan.source.id]
     ko: Source = first.plan.source.model_copy(update={"label": "KO", "name": "ko.png"})
     defective = Grown(1, [ko], [])
-    assert defective.add_adopted([[first]]) == []
+    assert take_in(defective, [[first]], 0) == []
     assert defective.candidates == []
     assert defective.refusals[0].reason.startswith("on a defective part: its source is ko.png")
 
@@ -217,6 +218,6 @@ def test_copies_and_candidates_on_defective_parts_are_refused(studio):
 def test_later_generations_come_in_by_name_only(studio, generation, allowed, comes_in):
     pair = studio.pair().model_copy(update={"generation": generation})
     grown = Grown(0, [], [])
-    grown.add_adopted([[studio.adopted(pair)]], allowed)
+    take_in(grown, [[studio.adopted(pair)]], allowed)
     assert bool(grown.candidates) is comes_in
     assert bool(grown.refusals) is not comes_in
