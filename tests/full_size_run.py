@@ -84,11 +84,10 @@ def main() -> None:
     quiet_prefect()
     from flows.grow_pool import grow_pool
     from tasks.domain.parameters import GrowParams
-    from tasks.stage import threads
 
     params = GrowParams.model_validate_json(sys.argv[1])
     stages = watched_stages()
-    result = grow_pool.with_options(task_runner=threads(params.workers))(params)
+    result = grow_pool(params)
     stages.append(segmented(params))
     told = {"stages": stages, "result": result.model_dump(mode="json")}
     sys.stdout.write(json.dumps(told) + "\n")

@@ -3,9 +3,10 @@
 import json
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.terminal import quiet_prefect
-from tasks.stage import stage, threads
+from tasks.stage import stage
 
 BATCHES = 500
 
@@ -16,7 +17,7 @@ def square_batch(index: int) -> int:
     return index * index
 
 
-@flow(name="mapped-batches", task_runner=threads(8))
+@flow(name="mapped-batches", task_runner=ThreadPoolTaskRunner(max_workers=8))
 def mapped_batches() -> list[int]:
     """Every batch, mapped."""
     return square_batch.map(range(BATCHES)).result()
