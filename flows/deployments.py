@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from importlib.resources import as_file, files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -40,9 +39,12 @@ class Registered(Record):
     automations: tuple[str, ...]
 
 
-def definitions() -> Traversable:
-    """The folder `deployments/`, which is installed beside `flows` and `tasks`."""
-    return files("deployments")
+def definitions() -> Path:
+    """The folder `deployments/`, which lies beside `flows`, in a checkout and once installed.
+
+    It is no package: importlib.resources cannot open it in an editable installation.
+    """
+    return Path(__file__).resolve().parent.parent / "deployments"
 
 
 def defined(file: str, section: str) -> list[dict[str, Any]]:
@@ -119,12 +121,11 @@ def _own_deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 def _deploy_all() -> None:
     """Prefect's own `prefect deploy --all`, on the installed prefect.yaml."""
-    with as_file(definitions() / "prefect.yaml") as path:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
-             "--prefect-file", str(path)],
-            capture_output=True, text=True, check=False, env=_environment(),
-        )  # fmt: skip
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all",
+         "--prefect-file", str(definitions() / "prefect.yaml")],
+        capture_output=True, text=True, check=False, env=_environment(),
+    )  # fmt: skip
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise PoolstarError(
