@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from tasks.domain.calibration import MIN_GROUPS
 from tasks.domain.errors import BadInput
 from tasks.domain.funnel import Funnel, funnel_of
 from tasks.domain.judging import Judgement
@@ -93,17 +94,23 @@ class Grown:
         """With the beads found; sources without one are refusals from here on.
 
         Raises:
-            BadInput: no sound image is left to edit.
+            BadInput: no sound image is left to edit, or too few real ones to calibrate by.
         """
         found = [item for part in segmented for item in part]
         beads = {one.source_id: one for one in found if isinstance(one, Bead)}
         refusals = [one for one in found if isinstance(one, Refusal)]
         grown = replace(self, beads=beads, refusals=self.refusals + refusals)
+        reasons = "; ".join(sorted({refusal.reason for refusal in grown.refusals})[:3])
         if not grown.editable_ids():
-            reasons = sorted({refusal.reason for refusal in grown.refusals})[:3]
             raise BadInput(
                 f"Expected sound images with a bead to edit, but none of {self.listed} is: "
-                + "; ".join(reasons)
+                f"{reasons}"
+            )
+        if (count := len(grown.beads)) < MIN_GROUPS:
+            raise BadInput(
+                f"Expected at least {MIN_GROUPS} real images with a bead to calibrate what is "
+                f"typical, but got {count} of {self.listed}; add images"
+                + (f" (refused: {reasons})" if reasons else "")
             )
         return grown
 

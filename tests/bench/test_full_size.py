@@ -21,7 +21,7 @@ from tasks.store.images import decoded_png
 
 pytestmark = pytest.mark.bench
 
-TARGET, PHOTOGRAPHS = 3, 3
+TARGET, PHOTOGRAPHS = 3, 4
 PEAK_LIMIT_GB = 12.0
 RUN = Path(__file__).parents[1] / "full_size_run.py"
 

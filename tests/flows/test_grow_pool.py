@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,17 @@ def test_wrong_parameters_stop_before_any_work(plant, tmp_path):
     with pytest.raises(BadInput, match="found none"):
         grow_pool(good.model_copy(update={"images": str(empty)}))
     assert not (tmp_path / "pool").exists()
+
+
+def test_too_few_real_images_are_told_before_anything_is_painted(plant, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted((plant / "ok").iterdir())[:3]:
+        shutil.copy(path, few)
+    params = small_run(few, tmp_path)
+    with pytest.raises(BadInput, match=r"at least 4 real images with a bead .* but got 3 of 3"):
+        grow_pool(params)
+    assert Archive(params.pool).latest() is None
 
 
 @pytest.mark.slow
