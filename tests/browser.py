@@ -44,11 +44,15 @@ class Browser:
     def await_text(self, *texts: str, seconds: float = 60) -> str:
         """Wait until the page shows the texts; all of its text."""
         shown = lambda: (found := self.text()) and all(one in found for one in texts) and found  # noqa: E731
-        return await_true(f"{texts} at {self.driver.current_url}", shown, seconds)
+        try:
+            return await_true(f"{texts} at {self.driver.current_url}", shown, seconds)
+        except AssertionError as exc:
+            exc.add_note(f"the page says: {self.text()}")
+            raise
 
     def text(self) -> str:
-        """The page's text, as far as it is shown."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        """The page's text, as far as it is shown, its lines joined by blanks."""
+        return " ".join(self.driver.find_element(By.TAG_NAME, "body").text.split())
 
     def click(self, text: str) -> None:
         """Click the first thing that reads so."""
