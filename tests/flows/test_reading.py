@@ -12,6 +12,7 @@ from tasks.domain.adapt_parameters import AdaptParams
 from tasks.domain.records import Refusal, RunContext
 from tasks.ingest import list_source_files
 from tasks.store.archive import Archive
+from tasks.store.files import ContentStore
 
 
 def test_what_one_of_the_pools_was_made_to_forget_is_refused(tmp_path):
@@ -25,8 +26,9 @@ def test_what_one_of_the_pools_was_made_to_forget_is_refused(tmp_path):
         source = hashlib.sha256(data).hexdigest()
         land(pool, "r1", ["x"], source=source, source_bytes=data)
         Archive(pool).forget(source, why=f"asked for {name}")
+    store = str(tmp_path / "store")
     context = RunContext(
-        store_uri=str(tmp_path / "store"), store_identity="x", models="tiny",
+        store_uri=store, store_identity=ContentStore(store).identity(), models="tiny",
         models_fingerprint="0" * 32,
     )  # fmt: skip
     params = AdaptParams(images=str(images), out=str(tmp_path / "out"), batch_size=2)
