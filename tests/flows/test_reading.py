@@ -28,7 +28,7 @@ def test_what_one_of_the_pools_was_made_to_forget_is_refused(tmp_path):
         Archive(pool).forget(source, why=f"asked for {name}")
     store = str(tmp_path / "store")
     context = RunContext(
-        store_uri=store, store_identity=ContentStore(store).identity(), models="tiny",
+        store_uri=store, store_identity=ContentStore(store).identity, models="tiny",
         models_fingerprint="0" * 32,
     )  # fmt: skip
     params = AdaptParams(images=str(images), out=str(tmp_path / "out"), batch_size=2)
