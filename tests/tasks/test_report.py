@@ -63,4 +63,4 @@ def test_notes_warn_of_artifacts_shortfalls_and_missing_ko():
 
 def test_the_report_lies_beside_the_pool():
     assert default_report("pools/a") == "pools/report.html"
-    assert default_report("s3://bucket/a") == "report.html"
+    assert default_report("s3://bucket/a") == "s3://bucket/report.html"
