@@ -19,7 +19,6 @@ from tasks.domain.rounds import run_identity
 from tasks.domain.trial_parameters import TrialParams
 from tasks.models.inspection import require_fitting
 from tasks.models.model_set import Defaults, ModelSet, open_model_set
-from tasks.runners import require_shared
 from tasks.store.archive import Archive
 from tasks.store.files import ContentStore
 from tasks.store.images import decoded_pixels
@@ -71,7 +70,6 @@ def prepare_run(params: RunParams) -> RunContext:
         ModelSetError: the model set is not there, or its weights are another model's.
         ArchiveError: the pool is damaged, half forgotten, or measured by another embedder.
     """
-    require_shared(params.runner, images=params.images)
     if not Path(params.images).expanduser().exists():
         raise BadParameters(
             f"Expected a folder of images or a manifest, but {params.images!r} is not one"
@@ -116,7 +114,6 @@ def _context(params: RunParams | TrialParams, models: ModelSet) -> RunContext:
     require_fitting(models)
     mask = given_surface(params.segment, params.ingest)
     uri = params.store or default_store(params.pool)
-    require_shared(params.runner, pool=params.pool, store=uri)
     uri = uri if is_remote(uri) else str(Path(uri).absolute())
     return RunContext(
         store_uri=uri,

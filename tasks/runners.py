@@ -24,6 +24,7 @@ from tasks.domain.parameters import RunnerParams
 from tasks.store.remote import is_remote
 
 GPU = "gpu"
+PLACES = ("images", "dataset", "candidates", "pool", "store")  # what all machines must reach
 
 
 class Runnable(Protocol):
@@ -47,6 +48,7 @@ def on_its_runner(function: Callable[[P], R]) -> Callable[[P], R]:
 
     @wraps(function)
     def run(params: P) -> R:
+        require_shared(params.runner, **{name: getattr(params, name, None) for name in PLACES})
         with running_on(params.runner, params.workers):
             return function(params)
 

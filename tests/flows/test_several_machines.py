@@ -153,7 +153,7 @@ def test_a_cluster_elsewhere_wants_places_that_all_machines_reach(plant, tmp_pat
         require_shared(there, store="pool.store")
     good = small_run(plant, tmp_path)
     with pytest.raises(BadParameters, match="images by an absolute path"):
-        grow_pool.fn.__wrapped__(good.model_copy(update={"runner": there, "images": "images"}))
+        grow_pool.fn(good.model_copy(update={"runner": there, "images": "images"}))
 
 
 def test_a_cluster_elsewhere_wants_a_server_and_has_to_answer():
