@@ -39,8 +39,10 @@ def test_the_form_shows_each_parameter_with_its_description_in_order(runs, brows
 
 def test_the_run_page_shows_its_state_and_stages(runs, grown, browser):
     address = page(runs, f"runs/flow-run/{grown['id']}")
-    browser.open(address, grown["name"], "Completed", "Deployment grow-pool")
-    browser.open(f"{address}?tab=TaskRuns", "inpaint crack", "land")
+    shown = browser.open(address, grown["name"], "Completed", "Deployment grow-pool")
+    assert grown["name"] in shown
+    stages = browser.open(f"{address}?tab=TaskRuns", "inpaint crack", "land")
+    assert "inpaint crack" in stages
 
 
 def test_the_gallery_shows_its_pictures(runs, grown, browser):
