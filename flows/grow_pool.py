@@ -2,27 +2,25 @@
 
 from prefect import flow, get_run_logger, unmapped
 
+from flows.landing import land_and_publish
 from flows.reading import read_sources
 from tasks.deployed import check_places
 from tasks.describe import describe_batch
-from tasks.domain.energy import RunEnergy
 from tasks.domain.judging import Judgement
 from tasks.domain.parameters import GrowParams
 from tasks.domain.planning import plan_round
 from tasks.domain.records import Ref, RunContext
 from tasks.domain.rounds import batches, shortfalls
-from tasks.energy import Began, begin_run, tally_energy
+from tasks.energy import begin_run
 from tasks.grown import Grown, GrowResult, Settled, strategies_of
 from tasks.inpaint import inpaint_batch
 from tasks.judge import judge_run
-from tasks.land import Landed, land_run
 from tasks.measure import measure_batch
 from tasks.models.model_set import open_model_set
 from tasks.plan import plan_batch
 from tasks.prepare import RunStart, prepare_run, snapshot_pool, with_words
-from tasks.report import publish_run, report_progress
+from tasks.report import report_progress
 from tasks.runners import on_its_runner
-from tasks.watch import watch_run
 
 
 @flow(name="grow-pool", flow_run_name="grow {params.pool}", log_prints=False)
@@ -44,29 +42,18 @@ def grow_pool(params: GrowParams) -> GrowResult:
         strategies=unmapped(strategies_of(params)),
         context=unmapped(context),
     ).result()
-    settled, energy, landed = _grow_and_land(params, context, grown, described, began)
-    watched = watch_run(params, context, landed, settled)
-    return publish_run(params, context, landed, settled, energy, watched, began.time_s)
 
+    def judge() -> tuple[RunStart, Settled]:
+        start, attempt = snapshot_pool(params, context, grown.real_sources), grown.begun_anew()
+        judgement = _grow_rounds(params, context, attempt, described, start)
+        return start, attempt.settled(judgement, described)
 
-def _grow_and_land(
-    params: GrowParams, context: RunContext, grown: Grown, described: list[Ref], began: Began
-) -> tuple[Settled, RunEnergy, Landed]:
-    """Judge against the pool's last version and land on it; anew where another run was faster."""
-    while True:
-        run = snapshot_pool(params, context, grown.real_sources)
-        attempt = grown.begun_anew()
-        judgement = _grow_rounds(params, context, attempt, described, run)
-        settled = attempt.settled(judgement, described)
-        energy = tally_energy(params, context, began, settled)
-        landed = land_run(params, context, run, settled, energy)
-        if landed is not None:
-            return settled, energy, landed
-        get_run_logger().info("another run has landed in %s meanwhile: judged anew", params.pool)
+    result, _ = land_and_publish(params, context, began, judge)
+    return result
 
 
 def _grow_rounds(
-    params: GrowParams, context: RunContext, grown: Grown, described: list[Ref], run: RunStart
+    params: GrowParams, context: RunContext, grown: Grown, described: list[Ref], start: RunStart
 ) -> Judgement:
     """Reject and try again, until each prompt has its target or its rounds are spent."""
     missing = [spec.target for spec in params.prompts]
@@ -78,7 +65,7 @@ def _grow_rounds(
             missing,
             grown.edits,
             params,
-            defaults=run.defaults,
+            defaults=start.defaults,
             round_index=round_index,
         )
         if not edits:
@@ -100,7 +87,7 @@ def _grow_rounds(
             grown.candidates,
             grown.measured,
             described,
-            run.known,
+            start.known,
             params,
             context,
             f"round {round_index + 1}",

@@ -2,28 +2,25 @@
 
 from collections.abc import Sequence
 
-from prefect import flow, get_run_logger, unmapped
+from prefect import flow, unmapped
 
+from flows.landing import land_and_publish
 from flows.reading import find_beads, read_sources
 from tasks.adopt import adopt_batch, read_pairs
 from tasks.deployed import check_places
 from tasks.describe import describe_batch
-from tasks.domain.energy import RunEnergy
 from tasks.domain.parameters import JudgeParams
 from tasks.domain.planning import default_region
 from tasks.domain.records import Candidate, Pair, PairFile, Ref, Refusal, RunContext, Source
 from tasks.domain.rounds import batches
-from tasks.energy import Began, begin_run, tally_energy
+from tasks.energy import begin_run
 from tasks.foreign import JudgeResult, beads_of_pairs, judge_result, require_candidates, take_in
 from tasks.grown import Grown, Settled
 from tasks.judge import judge_run
-from tasks.land import Landed, land_run
 from tasks.measure import measure_batch
-from tasks.prepare import forgotten_sources, prepare_run, snapshot_pool
-from tasks.report import publish_run
+from tasks.prepare import RunStart, forgotten_sources, prepare_run, snapshot_pool
 from tasks.runners import on_its_runner
 from tasks.store.pairs import list_pairs
-from tasks.watch import watch_run
 
 
 @flow(name="judge-candidates", flow_run_name="judge for {params.pool}", log_prints=False)
@@ -48,41 +45,16 @@ def judge_candidates(params: JudgeParams) -> JudgeResult:
     require_candidates(grown)
     grown.measured.extend(_measured(grown.candidates, params, context))
     of_new = _described(new, grown, files, params, context)  # to be kept, not to judge by
-    settled, energy, landed = _judge_and_land(
-        params, context, grown, reference, described, of_new, began
-    )
-    watched = watch_run(params, context, landed, settled)
-    result = publish_run(params, context, landed, settled, energy, watched, began.time_s)
-    return judge_result(result, settled)
 
-
-def _judge_and_land(
-    params: JudgeParams,
-    context: RunContext,
-    grown: Grown,
-    reference: list[Source],
-    described: list[Ref],
-    of_new: list[Ref],
-    began: Began,
-) -> tuple[Settled, RunEnergy, Landed]:
-    """Judge against the pool's last version and land on it; anew where another run was faster."""
-    while True:
-        run = snapshot_pool(params, context, reference, grown.candidates)
+    def judge() -> tuple[RunStart, Settled]:
+        start = snapshot_pool(params, context, reference, grown.candidates)
         judgement = judge_run(
-            grown.candidates,
-            grown.measured,
-            described,
-            run.known,
-            params,
-            context,
-            "foreign",
+            grown.candidates, grown.measured, described, start.known, params, context, "foreign"
         )
-        settled = grown.settled(judgement, described + of_new)
-        energy = tally_energy(params, context, began, settled)
-        landed = land_run(params, context, run, settled, energy)
-        if landed is not None:
-            return settled, energy, landed
-        get_run_logger().info("another run has landed in %s meanwhile: judged anew", params.pool)
+        return start, grown.settled(judgement, described + of_new)
+
+    result, settled = land_and_publish(params, context, began, judge)
+    return judge_result(result, settled)
 
 
 def _described(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.domain.errors import BadInput
+from tasks.models.device import one_thread
 from tasks.models.embedder import Embedder
 
 if TYPE_CHECKING:
@@ -86,21 +87,20 @@ def trained_network(
     """
     import torch
 
-    if device == "cpu":
-        torch.set_num_threads(1)  # of this thread alone; trainings run side by side
     model = _initialised(network(width), seed).to(device)
     model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
-    for views, is_ko, defects in batches:
-        label = torch.from_numpy(is_ko).float().to(device)
-        defect = torch.from_numpy(defects).float().to(device)
-        scores, places = model(_inputs(views, device))
-        loss = _loss(scores, places, label, defect)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    with one_thread(device):  # trainings run side by side
+        for views, is_ko, defects in batches:
+            label = torch.from_numpy(is_ko).float().to(device)
+            defect = torch.from_numpy(defects).float().to(device)
+            scores, places = model(_inputs(views, device))
+            loss = _loss(scores, places, label, defect)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
     return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
 
 
@@ -126,12 +126,10 @@ def network_logits(weights: Arrays, views: Views, device: str) -> NDArray[np.flo
     """(n, 2) logits of (n, h, w, 3) views; n may be 0."""
     import torch
 
-    if device == "cpu":
-        torch.set_num_threads(1)
     model = network(len(weights["features.0.weight"])).to(device).eval()
     model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
     found = [np.zeros(0)]
-    with torch.inference_mode():
+    with one_thread(device), torch.inference_mode():
         for start in range(0, len(views), SCORED_AT_ONCE):
             part = _inputs(views[start : start + SCORED_AT_ONCE], device)
             found.append(model(part)[0].double().cpu().numpy())

@@ -1,5 +1,7 @@
 """Where models run and in what precision: fp16 on CUDA, bf16 on a CPU that has it, else fp32."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from tasks.domain.errors import BadParameters
@@ -41,6 +43,24 @@ def hardware_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     return torch.backends.cpu.get_cpu_capability()
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """On a CPU, what this thread computes in the block, it computes alone; others as before.
+
+    torch.set_num_threads would hold for every thread that begins later, and so for how a run after
+    this one in the process rounds.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    if device != "cpu":
+        yield
+        return
+    torch.get_num_threads()  # a thread takes torch's number at its first call, and then ours
+    with threadpool_limits(1, user_api="openmp"):
+        yield
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

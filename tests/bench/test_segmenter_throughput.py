@@ -16,7 +16,7 @@ from skimage.transform import resize
 from tasks.domain.bead import best_bead
 from tasks.domain.luminance import luminance
 from tasks.domain.parameters import SegmentParams
-from tasks.factory.render import SOUND, TRAINED_KINDS, render_weld
+from tasks.factory.render import SOUND, TRAINED_KINDS, WeldImage, render_weld
 from tasks.factory.styles import DEMO_PLANT, random_style
 from tasks.models.model_set import BUNDLED
 from tasks.models.segmenter import Segmenter
@@ -27,13 +27,13 @@ IMAGES, PHOTO_HW_PX, SAME_IOU = 12, (1536, 2048), 0.95
 PARAMS = SegmentParams()
 
 
-def welds(count: int) -> list[np.ndarray]:
+def welds(count: int) -> list[WeldImage]:
     """Parts of the demo's plant and of random ones, in turn."""
     rng = np.random.default_rng(7)
     kinds = (SOUND, *TRAINED_KINDS)
     styles = [DEMO_PLANT if i % 2 == 0 else random_style(rng) for i in range(count)]
     return [
-        render_weld(style, kinds[i % len(kinds)], 7_000_000 + i).image_rgb
+        render_weld(style, kinds[i % len(kinds)], 7_000_000 + i)
         for i, style in enumerate(styles)
     ]
 
@@ -73,15 +73,17 @@ def test_the_same_beads_in_less_time(record):
         segmenter._sam, pred_iou_thresh=segmenter._min_quality,
         stability_score_thresh=segmenter._min_stability,
     )  # fmt: skip
-    ious, times = [], []
-    for image in welds(IMAGES):
+    ious, right, times = [], [], []
+    for weld in welds(IMAGES):
+        image = weld.image_rgb
         mine, *mine_s = timed(lambda one: bead_by_ours(segmenter, one), image)
         stock, *stock_s = timed(lambda one: bead_by_generator(generator, one), image)
         ious.append(overlap(mine, stock))
+        right.append([overlap(one, weld.bead_mask) for one in (mine, stock)])
         times.append((mine_s, stock_s))
     (ours, ours_cpu), (theirs, theirs_cpu) = np.median(times, axis=0)
     sam = sam_model_registry["vit_b"]().eval()
-    photo = resize(welds(1)[0], PHOTO_HW_PX, preserve_range=True).astype(np.uint8)
+    photo = resize(welds(1)[0].image_rgb, PHOTO_HW_PX, preserve_range=True).astype(np.uint8)
     large = Segmenter(sam, "cpu", {})
     _, ours_b, ours_b_cpu = timed(lambda one: bead_by_ours(large, one), photo)
     plain = SamAutomaticMaskGenerator(sam)
@@ -93,6 +95,7 @@ def test_the_same_beads_in_less_time(record):
         tiny_ours=ours, tiny_theirs=theirs, tiny_ratio=theirs / ours,
         tiny_cpu_ratio=theirs_cpu / ours_cpu, ious=[round(one, 3) for one in ious],
         found_by_both=len(both), median_iou=float(np.median(both)),
+        ious_with_the_truth=np.round(right, 3).tolist(),
         limit="the image encoder once an image, then the decoder on a grid of "
         f"{PARAMS.points_per_side}^2 points (theirs: 32^2)",
     )  # fmt: skip

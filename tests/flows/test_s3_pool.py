@@ -70,7 +70,7 @@ def test_a_run_overtaken_by_one_of_the_same_prompt_is_judged_anew(monkeypatch, p
             grow_pool(overtaken_by.pop())
         return original(*args)
 
-    monkeypatch.setattr("flows.grow_pool.tally_energy", overtaken)
+    monkeypatch.setattr("flows.landing.tally_energy", overtaken)
     ended = grow_pool(ours)
     assert (ended.version, overtaken_by) == ("v2", [])
     archive = Archive(ours.pool)

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from tasks.domain.errors import BadInput
 from tasks.models.detector import (
@@ -85,6 +86,16 @@ def test_equal_seeds_give_equal_bits_even_side_by_side():
         assert np.array_equal(value, found[0][name]), name
         assert np.array_equal(value, found[2][name]), name
     assert any(not np.array_equal(value, found[1][name]) for name, value in alone.items())
+
+
+def test_a_training_leaves_the_threads_of_the_process_as_they_were():
+    """A run's rounding depends on them, and its rows record them."""
+    before, later = torch.get_num_threads(), []
+    network_logits(trained(), views(1, 4)[0], "cpu")
+    other = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert [torch.get_num_threads(), *later] == [before, before]
 
 
 def test_the_probe_separates_what_its_features_separate():

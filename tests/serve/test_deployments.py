@@ -138,6 +138,19 @@ def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, g
     assert runs.manifest("first") == before
 
 
+def test_a_nightly_that_failed_three_times_is_paused_until_someone_looks(runs):
+    path = f"/deployments/{runs.deployment('nightly')['id']}"
+    night = {"trial": {"dataset": "line3.csv", "pool": "/pools/line3"}}
+    for nth in range(1, 4):
+        assert not runs.deployment("nightly")["paused"], f"before failure {nth}"
+        run = runs.ended(runs.start("nightly", {"params": night}))
+        assert run["state_type"] == "FAILED"
+        assert "absolute" in run["state"]["message"]
+    await_true("the pause", lambda: runs.deployment("nightly")["paused"], 120)
+    runs.server.client.patch(path, json={"paused": False}).raise_for_status()
+    assert not runs.deployment("nightly")["paused"]
+
+
 def test_500_batches_are_mapped_without_losing_one(runs):
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "mapped_batches.py"], env=runs.server.env,

@@ -154,14 +154,22 @@ def test_a_running_server_without_its_deployments_is_told(server, tmp_path):
 
 
 def test_up_stops_whole_and_its_next_start_takes_up_what_was_running(plant, tmp_path):
-    """SIGTERM with a run in the middle, then a start that ends the run, then Ctrl-C."""
+    """SIGTERM with a run in the middle, then a start that ends the run, then Ctrl-C; all of it
+    behind a password."""
     port, home = free_port(), tmp_path / "home"
     command = [sys.executable, "-m", "flows.cli", "up", "--port", port, "--home", home]
-    env = environment(tmp_path, PREFECT_WORKER_QUERY_SECONDS="1")
-    runs = Deployed(Stack(f"http://127.0.0.1:{port}/api", "", env, tmp_path), plant, tmp_path)
+    env = environment(
+        tmp_path, PREFECT_WORKER_QUERY_SECONDS="1", PREFECT_SERVER_API_AUTH_STRING="line3:secret"
+    )
+    server = Stack(f"http://127.0.0.1:{port}/api", "", env, tmp_path)
+    runs = Deployed(server, plant, tmp_path)
     with running(command, tmp_path / "up.log", env, cwd=ROOT) as up:
         _await_started(tmp_path / "up.log", up)
         assert _addresses(up, port) == {"127.0.0.1"}
+        assert server.client.post("/deployments/filter", json={}).status_code == 401
+        done = called(tmp_path, "deploy", PREFECT_API_URL=server.url)
+        assert "refuses calls without PREFECT_API_AUTH_STRING" in done.stderr
+        server.client.auth = ("line3", "secret")
         run_id = runs.start("grow-pool", runs.grow("pool"))
         await_true("some work", lambda: runs.stages(run_id)["ingest", "Completed"], 240)
         _stopped(up, signal.SIGTERM, port)
@@ -175,6 +183,7 @@ def test_up_stops_whole_and_its_next_start_takes_up_what_was_running(plant, tmp_
         assert runs.stages(run_id)["ingest", "Cached"]
         _stopped(up, signal.SIGINT, port)
     assert runs.manifest("pool")
+    assert "secret" not in "".join(one.read_text() for one in tmp_path.rglob("*.log"))
 
 
 def _await_started(log: Path, up) -> None:
