@@ -2,6 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SPREAD := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test check bench clean
 
@@ -18,7 +19,7 @@ demo: $(INSTALLED)  ## grow POOL★ from the embedded factory, offline
 
 test: $(INSTALLED)  ## lint, types, import directions, every test
 	$(MAKE) lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
 check: $(INSTALLED)  ## lint, types, import directions, fast tests
 	$(MAKE) lint

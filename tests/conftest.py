@@ -1,6 +1,22 @@
-"""One object store for all tests that need one; started by the first."""
+"""One object store a process of tests, started by the first that needs it; and which tests run in
+one process: those of a file, and all that share the one Prefect server."""
 
 import pytest
+
+SHARE_A_SERVER = "serve"
+LONGEST_FIRST = (SHARE_A_SERVER, "flows")  # so that no process is left with them at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for `pytest -n N --dist loadgroup`."""
+    for item in items:
+        group = _folder(item) if _folder(item) == SHARE_A_SERVER else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (*LONGEST_FIRST, _folder(item)).index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.parent.name
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ PUBLISHED = {  # sha256 of Meta's own checkpoints; the digits in their names are
     "sam_vit_h_4b8939.pth": "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
 }
 POINTS_PER_BATCH = 128
+CPU_TENSOR_BYTES = 8 << 20  # larger ones malloc maps anew at each use, at the price of the decoder
 STABILITY_OFFSET = 1.0
 MAX_IOU = 0.85
 MIN_SHARE, MAX_SHARE = 0.002, 0.5  # of the image: less is a speck, more is background
@@ -226,6 +227,28 @@ class Segmenter:
         """(k, h, w) logits of the points' masks that are good and stable, best first."""
         import torch
 
+        some = self._points_at_once
+        parts = [self._asked(points[i : i + some]) for i in range(0, len(points), some)]
+        logits, quality = (torch.cat(part) for part in zip(*parts, strict=True))
+        inner = (logits > STABILITY_OFFSET).sum(dim=(1, 2))
+        outer = (logits > -STABILITY_OFFSET).sum(dim=(1, 2))
+        is_stable = inner >= self._min_stability * outer.clamp_min(1)
+        order = torch.argsort(quality[is_stable], descending=True)
+        return logits[is_stable][order]
+
+    @property
+    def _points_at_once(self) -> int:
+        """Points the decoder is asked together; each has a copy of the image's embedding."""
+        if self.device != "cpu":
+            return POINTS_PER_BATCH
+        embedding = self._predictor.get_image_embedding()
+        of_one = embedding.numel() * embedding.element_size()
+        return min(POINTS_PER_BATCH, max(1, CPU_TENSOR_BYTES // of_one))
+
+    def _asked(self, points: NDArray[np.float64]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """(k, h, w) logits of the points' masks that are good, and their (k,) quality."""
+        import torch
+
         coords = torch.as_tensor(points, dtype=torch.float32, device=self.device)[:, None]
         labels = torch.ones(len(points), 1, dtype=torch.int, device=self.device)
         sparse, dense = self._sam.prompt_encoder(points=(coords, labels), boxes=None, masks=None)
@@ -236,13 +259,8 @@ class Segmenter:
             dense_prompt_embeddings=dense,
             multimask_output=True,
         )
-        logits, quality = logits.flatten(0, 1), quality.flatten()
-        logits, quality = (part[quality > self._min_quality] for part in (logits, quality))
-        inner = (logits > STABILITY_OFFSET).sum(dim=(1, 2))
-        outer = (logits > -STABILITY_OFFSET).sum(dim=(1, 2))
-        is_stable = inner >= self._min_stability * outer.clamp_min(1)
-        order = torch.argsort(quality[is_stable], descending=True)
-        return logits[is_stable][order]
+        is_good = quality.flatten() > self._min_quality
+        return logits.flatten(0, 1)[is_good], quality.flatten()[is_good]
 
     def refined(self, image_rgb: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Each mask asked for again: by points deep inside it, with and without its box.
