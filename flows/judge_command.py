@@ -6,12 +6,17 @@ import typer
 
 from flows.terminal import (
     AsJson,
+    Cluster,
+    Gpus,
     Models,
     PoolUri,
+    Runner,
     Surface,
     SurfaceMask,
+    Workers,
     print_json,
     quiet_prefect,
+    runner_of,
     say,
     surface_of,
 )
@@ -54,6 +59,10 @@ def judge(
     surface: Surface = None,
     mask: SurfaceMask = None,
     batch_size: Annotated[int, typer.Option(help="Images a task handles.")] = 32,
+    runner: Runner = None,
+    cluster: Cluster = None,
+    gpus: Gpus = 0.0,
+    workers: Workers = None,
     store: Annotated[str | None, typer.Option(help="Folder of intermediate files.")] = None,
     report: Annotated[str | None, typer.Option(help="Where the HTML report goes.")] = None,
     as_json: AsJson = False,
@@ -65,6 +74,7 @@ def judge(
             "generation": generation, "kind": kind, "models": models, "batch_size": batch_size,
             "store": store, "report": report, "segment": surface_of(surface, mask),
             "loop": LoopParams(allow_generation=allow_generation),
+            **runner_of(runner, cluster, gpus, workers),
         }
     )  # fmt: skip
     quiet_prefect()

@@ -50,7 +50,7 @@ class AdaptationJudgement(Record):
     copies: tuple[tuple[int, float], ...]
 
 
-@stage(version=1, run_name="reconstruct by {context.models}", tags=("gpu",))
+@stage(version=1, run_name="reconstruct by {context.models}", needs_gpu=True)
 def reconstruct_windows(windows: Sequence[Ref], context: RunContext) -> Ref:
     """`psnr` (n,) in dB of each window after one way through the set's autoencoder; `source`."""
     store = ContentStore(context.store_uri)

@@ -44,7 +44,7 @@ class Learned(Record):
     losses: dict[int, float]
 
 
-@stage(version=1, run_name="adapt {context.models}", tags=("gpu",))
+@stage(version=1, run_name="adapt {context.models}", needs_gpu=True)
 def adapt_inpainter(
     learning: Sequence[Ref],
     judging: Sequence[Ref],

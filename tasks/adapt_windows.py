@@ -33,7 +33,7 @@ class KindShape(Record):
     shape: DefectShape
 
 
-@stage(version=1, run_name="windows {sources[0].name} +", tags=("gpu",))
+@stage(version=1, run_name="windows {sources[0].name} +", needs_gpu=True)
 def cut_windows_batch(
     sources: Sequence[Source], beads: Sequence[Bead], context: RunContext, params: LearningParams
 ) -> Ref:
@@ -100,7 +100,7 @@ def measure_shapes_batch(
     return found
 
 
-@stage(version=1, run_name="grid {sources[0].name} +", tags=("gpu",))
+@stage(version=1, run_name="grid {sources[0].name} +", needs_gpu=True)
 def embed_grid_batch(sources: Sequence[Source], beads: Sequence[Bead], context: RunContext) -> Ref:
     """Embeddings of all windows of a grid over each image: `embedding`, `source`, `box`."""
     store = ContentStore(context.store_uri)

@@ -25,7 +25,7 @@ from tasks.store.files import ContentStore
 ZONES = {"OK": 4, "KO": 10}
 
 
-@stage(version=4, run_name="describe {sources[0].name} +", tags=("gpu",))
+@stage(version=4, run_name="describe {sources[0].name} +", needs_gpu=True)
 def describe_batch(
     sources: Sequence[Source],
     beads: Sequence[Bead],

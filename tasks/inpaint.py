@@ -24,7 +24,7 @@ ALGORITHM_VERSION = 8
 @stage(
     version=ALGORITHM_VERSION,
     run_name="inpaint {plans[0].edit.kind} {plans[0].id:.8} +",
-    tags=("gpu",),
+    needs_gpu=True,
 )
 def inpaint_batch(
     plans: Sequence[PlannedEdit], context: RunContext, params: InpaintParams

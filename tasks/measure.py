@@ -24,7 +24,7 @@ from tasks.store.files import ContentStore
 @stage(
     version=2,
     run_name="measure {candidates[0].plan.edit.kind} {candidates[0].plan.id:.8} +",
-    tags=("gpu",),
+    needs_gpu=True,
 )
 def measure_batch(candidates: Sequence[Candidate], context: RunContext) -> Ref:
     """All raw figures of the candidates, as one npz with a row a candidate.

@@ -23,7 +23,6 @@ from tasks.domain.errors import BadParameters, TransientError
 from tasks.domain.parameters import RunnerParams
 from tasks.store.remote import is_remote
 
-GPU = "gpu"
 PLACES = ("images", "dataset", "candidates", "pool", "store")  # what all machines must reach
 
 
@@ -183,6 +182,6 @@ def _ray(runner: RunnerParams, workers: int) -> TaskRunner[Any]:
 def _asking(task: Task[..., Any], runner: RunnerParams, ask: Any) -> AbstractContextManager[Any]:
     """The cluster's way of asking for GPUs, for tasks that need them."""
     asked: AbstractContextManager[Any] = nullcontext()
-    if runner.gpus and GPU in task.tags:
+    if runner.gpus and getattr(task, "needs_gpu", False):
         asked = ask(runner.gpus)
     return asked

@@ -22,7 +22,7 @@ HELD_OUT = frozenset({"validation", "placebo"})  # of these only the detector's 
 @stage(
     version=1,
     run_name="score {trained.training.arm} {trained.training.share} #{trained.training.seed}",
-    tags=("gpu",),
+    needs_gpu=True,
 )
 def score_detector(
     trained: Trained, sets: Sequence[ScoredSet], context: RunContext, params: DetectorParams

@@ -21,7 +21,7 @@ MEMORY_VERSION = 1  # raise it when the segmenter answers otherwise to equal que
 WHOLE_SCORE = MaskScore(total=1, elongation=1, contrast=1, homogeneity=1, centring=1)
 
 
-@stage(version=4, run_name="segment {sources[0].name} +", tags=("gpu",))
+@stage(version=4, run_name="segment {sources[0].name} +", needs_gpu=True)
 def segment_batch(
     sources: Sequence[Source], context: RunContext, params: SegmentParams
 ) -> list[Bead | Refusal]:

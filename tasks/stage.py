@@ -25,6 +25,7 @@ from tasks.store.files import ContentStore
 P = ParamSpec("P")
 R = TypeVar("R")
 
+GPU = "gpu"
 BACKOFF_S = [2.0, 10.0, 60.0]
 
 
@@ -120,7 +121,23 @@ def _context_of(arguments: Iterable[Any]) -> RunContext | None:
 
 
 class Stage(Task[P, R]):
-    """A task that another process finds by its name; its code is never sent there."""
+    """A task that another process finds by its name; its code is never sent there.
+
+    One that needs a GPU is tagged `gpu` where there is one, so that a limit on the tag holds. Where
+    there is none no limit is asked for: of a server on SQLite that takes up to 2 s a task run.
+    """
+
+    needs_gpu: bool = False
+
+    @property
+    def tags(self) -> set[str]:
+        """What its runs are tagged with on this machine."""
+        is_on_gpu = self.needs_gpu and resolve_device("auto") == "cuda"
+        return self._given_tags | ({GPU} if is_on_gpu else set())
+
+    @tags.setter
+    def tags(self, given: set[str]) -> None:
+        self._given_tags = given
 
     def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
         return _named, (self.fn.__module__, self.fn.__qualname__)
@@ -131,25 +148,26 @@ def _named(module: str, name: str) -> Any:
 
 
 def stage(
-    *, version: int, run_name: str, tags: tuple[str, ...] = ()
+    *, version: int, run_name: str, needs_gpu: bool = False
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a stage.
 
     Args:
         version: the stage's algorithm version; raise it when results change for equal inputs.
         run_name: template over the parameters, shown in the Prefect UI.
-        tags: concurrency tags, such as `gpu`.
+        needs_gpu: whether it runs models, on a GPU where there is one.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return Stage(
+        made = Stage(
             metered(function),
             task_run_name=run_name,
-            tags=list(tags),
             cache_policy=ContentPolicy(stage=function.__qualname__, algorithm_version=version),
             persist_result=True,
             result_serializer="json",
             **RETRIED,
         )
+        made.needs_gpu = needs_gpu
+        return made
 
     return decorate

@@ -25,7 +25,7 @@ PROBE_DRAWS = 1000  # exposures that stand for all, where each must be embedded
 Batch = tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-@stage(version=3, run_name="train {training.arm} {training.share} #{training.seed}", tags=("gpu",))
+@stage(version=3, run_name="train {training.arm} {training.share} #{training.seed}", needs_gpu=True)
 def train_detector(training: Training, context: RunContext, params: DetectorParams) -> Trained:
     """A detector that saw no image of its own fold, and none made from one.
 

@@ -33,8 +33,7 @@ def welds(count: int) -> list[WeldImage]:
     kinds = (SOUND, *TRAINED_KINDS)
     styles = [DEMO_PLANT if i % 2 == 0 else random_style(rng) for i in range(count)]
     return [
-        render_weld(style, kinds[i % len(kinds)], 7_000_000 + i)
-        for i, style in enumerate(styles)
+        render_weld(style, kinds[i % len(kinds)], 7_000_000 + i) for i, style in enumerate(styles)
     ]
 
 

@@ -83,9 +83,12 @@ def test_two_processes_grow_the_same_pool_though_one_is_killed(kind, by_threads,
     assert sum(one.seconds for one in energy.stages) <= energy.seconds
 
 
-@task(tags=["gpu"])
+@task
 def place_of_gpu_work() -> str:
     return where()
+
+
+place_of_gpu_work.needs_gpu = True
 
 
 @task
@@ -214,8 +217,11 @@ def test_where_a_run_is_worked_on_is_part_of_no_identity(plant, tmp_path):
 def test_mistakes_about_runners_are_said_in_one_line(monkeypatch, capsys, tmp_path, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
-    grow = ["grow", "images", "--pool", "p", "--kind", "crack", *words]
-    status, _, err = run(monkeypatch, capsys, *grow)
-    assert status == 2
-    assert said in err
-    assert "Traceback" not in err
+    for command in (
+        ["grow", "images", "--kind", "crack"],
+        ["judge", "candidates", "--reference", "images"],
+    ):
+        status, _, err = run(monkeypatch, capsys, *command, "--pool", "p", *words)
+        assert status == 2
+        assert said in err
+        assert "Traceback" not in err

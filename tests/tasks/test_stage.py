@@ -7,7 +7,7 @@ import pytest
 
 from tasks.domain.errors import BadInput
 from tasks.domain.records import RunContext
-from tasks.stage import ContentPolicy, metered
+from tasks.stage import ContentPolicy, metered, stage
 from tasks.store.costs import asked_by, kept_cost
 from tasks.store.files import ContentStore
 
@@ -76,3 +76,14 @@ def test_a_failure_stays_what_it_is_and_leaves_no_cost(monkeypatch, context):
 def test_outside_a_flow_nothing_is_written(context):
     assert metered(twice)(3, context) == 6
     assert not list(ContentStore(context.store_uri)._root.rglob("known/*"))
+
+
+def test_a_stage_takes_a_place_at_the_gpu_where_there_is_one(monkeypatch):
+    needing, other = (
+        stage(version=1, run_name="twice", needs_gpu=needs)(twice) for needs in (True, False)
+    )
+    for device, tags in (("cpu", set()), ("cuda", {"gpu"})):
+        monkeypatch.setattr("tasks.stage.resolve_device", lambda name, device=device: device)
+        assert needing.tags == tags
+        assert needing.with_options(tags=["mine"]).tags >= {"mine"}
+        assert other.tags == set()
