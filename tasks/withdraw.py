@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.domain.errors import BadInput
+from tasks.domain.errors import BadInput, PoolstarError
 from tasks.domain.records import Record
 from tasks.domain.tombstone import Tombstone
 from tasks.prepare import default_store
 from tasks.report import default_report
 from tasks.store.archive import Archive
-from tasks.store.remote import place
+from tasks.store.remote import place, reaching
 from tasks.store.trials import Trials
 
 
@@ -48,7 +47,7 @@ def withdraw_source(
     """
     archive = Archive(pool)
     source_id = archive.source_id(_sha256_or_text(source))
-    remaining = tuple(_remaining(archive, pool, source_id))
+    places = _places(archive, pool, source_id)  # the withdrawal forgets the original's, too
     if dry_run:
         grave = archive.withdrawal(source_id, why=why, who=who)
     else:
@@ -57,7 +56,7 @@ def withdraw_source(
     return Withdrawal(
         tombstone=grave,
         done=not dry_run,
-        remaining=remaining,
+        remaining=tuple(one for one in places if _may_remain(one)),
         learned=tuple(learned),
         painted=sum(archive.painted_by(fingerprint) for fingerprint in learned),
     )
@@ -72,11 +71,20 @@ def _sha256_or_text(source: str) -> str:
         raise BadInput(f"Expected a readable file {path}, but: {exc.strerror or exc}") from exc
 
 
-def _remaining(archive: Archive, pool: str, source_id: str) -> Iterator[str]:
-    """Places beyond the pool that exist: the original, intermediate files, reports."""
+def _places(archive: Archive, pool: str, source_id: str) -> list[str]:
+    """Places beyond the pool: the original, intermediate files, reports."""
     runs: list[dict[str, Any]] = [json.loads(text) for text in archive.run_params()]
     runs += [json.loads(trial["params"]) for trial in Trials(pool).rows()]
     places = [default_store(pool), default_report(pool), default_report(pool, "trial.html")]
     places += [run[name] for run in runs for name in ("store", "report") if run.get(name)]
     places += archive.places_of(source_id)
-    yield from (one for one in dict.fromkeys(places) if place(one).exists())
+    return list(dict.fromkeys(places))
+
+
+def _may_remain(uri: str) -> bool:
+    """Whether something is there, or cannot be looked at."""
+    try:
+        with reaching(uri):
+            return bool(place(uri).exists())
+    except (OSError, PoolstarError):
+        return True

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.domain.errors import BadParameters
-from tasks.domain.places import without_credentials
+from tasks.domain.places import without_credentials, writable
 from tasks.domain.records import SOUND, UNNAMED_KIND, RegionStrategy
 
 Share = Field(ge=0.0, le=1.0)
@@ -29,6 +29,11 @@ class Parameters(BaseModel):
     @classmethod
     def _holds_no_credentials(cls, value: object) -> object:
         return without_credentials(value) if isinstance(value, str) else value
+
+    @field_validator("pool", "store", "report", mode="before", check_fields=False)
+    @classmethod
+    def _can_be_written(cls, value: object) -> object:
+        return writable(value) if isinstance(value, str) else value
 
 
 class IngestParams(Parameters):

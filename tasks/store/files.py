@@ -16,6 +16,7 @@ from upath import UPath
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.images import Pixels
+from tasks.domain.places import writable
 from tasks.domain.records import Ref
 from tasks.store.images import decoded_mask, decoded_png, encoded_png
 from tasks.store.remote import contents, is_outrun, place, reaching
@@ -29,7 +30,7 @@ class ContentStore:
     """Bytes in, refs out; a ref is found below this store's own root by its sha256 alone."""
 
     def __init__(self, root_uri: str) -> None:
-        self._root, self._uri = place(root_uri), root_uri
+        self._root, self._uri = place(writable(root_uri)), root_uri
 
     @property
     def identity(self) -> str:

@@ -18,7 +18,7 @@ from tasks.domain.errors import ArchiveError, PoolBroken, PoolMoved
 from tasks.domain.tombstone import Tombstone
 from tasks.store.claims import Claim, claim_of, claim_version
 from tasks.store.remote import contents, place, reaching
-from tasks.store.rows import SEALS_SCHEMA, RunRow
+from tasks.store.rows import SEALS_SCHEMA, RunRow, table_schemas
 from tasks.store.seals import manifest_of, seal_of, times_of
 from tasks.store.tables import SEALED, TABLES, PoolTables, among, version_number
 
@@ -166,10 +166,26 @@ class PoolHistory(PoolTables):
         version = self.latest()
         there = [name for name in TABLES if name in names]
         if version is None:
-            for name in there:
-                self._database().drop_table(name)
+            self._drop_first_landing(there)
             return {}
         return {name: self._rolled_back(name, version) for name in there}
+
+    def _drop_first_landing(self, names: Iterable[str]) -> None:
+        """Drop what a first landing left that was killed before its version.
+
+        Raises:
+            ArchiveError: a table is not of a landing, or belongs to a version; nothing is dropped.
+        """
+        ours = table_schemas(1)
+        for name in names:
+            if self._open(name).schema.names != ours[name].names or self._tags(name):
+                raise ArchiveError(
+                    f"Expected {self.uri} to be a pool, or no database yet, but its table {name} "
+                    "is of another one, or of versions whose table `pool` is gone; name another "
+                    "folder, or put the whole pool back from a copy"
+                )
+        for name in names:
+            self._database().drop_table(name)
 
     def _rolled_back(self, name: str, version: str) -> int:
         """Bring a table back to a version where it has moved on; its position after that."""

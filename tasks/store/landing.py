@@ -8,15 +8,12 @@ from typing import Any
 from tasks.domain.errors import ArchiveError, PoolMoved
 from tasks.store.history import LandedVersion, PoolHistory
 from tasks.store.rows import (
-    RUNS_SCHEMA,
-    SEALS_SCHEMA,
     PoolRow,
     RejectedRow,
     RunRow,
     SourceRow,
     as_record,
-    pool_schema,
-    sources_schema,
+    table_schemas,
 )
 from tasks.store.seals import seal_of
 from tasks.store.tables import TABLES, WRITE_BATCH, version_number
@@ -76,11 +73,7 @@ class Landing(PoolHistory):
 
     def _create_tables(self, dim: int) -> dict[str, int]:
         """Empty tables where there are none yet; their positions."""
-        schemas = {
-            "pool": pool_schema(dim), "rejected": pool_schema(dim, rejected=True),
-            "sources": sources_schema(dim), "runs": RUNS_SCHEMA, "seals": SEALS_SCHEMA,
-        }  # fmt: skip
-        database = self._database()
+        database, schemas = self._database(), table_schemas(dim)
         return {
             name: int(database.create_table(name, schema=schemas[name]).version)
             for name in sorted(set(TABLES) - set(self._names()))

@@ -33,7 +33,8 @@ class Lookups(PoolHistory):
     def source_id(self, text: str) -> str:
         """The id of the one source that a text names: all of its id, or the first 8 digits or more.
 
-        Sources of lineages and sources already withdrawn count too.
+        Sources of lineages and sources already withdrawn count too, and one whose withdrawal was
+        killed in the middle.
 
         Raises:
             BadInput: it names several.
@@ -41,6 +42,8 @@ class Lookups(PoolHistory):
         """
         version = self._existing(None)
         known = set(self._ids("sources", version)) | {g.source_id for g in self.tombstones()}
+        if (pending := self._journal()) is not None:
+            known.add(pending.source_id)
         for row in self._current_runs(version):
             if row["lineage"]:
                 sources, _ = self._readable(partial(decoded_lineage, row["lineage"]))

@@ -154,6 +154,16 @@ RUNS_SCHEMA = pa.schema(
     + [(f"{name}_manifest", pa.string()) for name in ("pool", "rejected", "sources")]
     + [(name, pa.string()) for name in ("times", "positions", "tombstone", "previous", "seal")]
 )
+
+
+def table_schemas(dim: int) -> dict[str, pa.Schema]:
+    """The columns of every table that makes a version."""
+    return {
+        "pool": pool_schema(dim), "rejected": pool_schema(dim, rejected=True),
+        "sources": sources_schema(dim), "runs": RUNS_SCHEMA, "seals": SEALS_SCHEMA,
+    }  # fmt: skip
+
+
 TRIALS_SCHEMA = pa.schema(
     [
         ("trial_id", pa.string()), ("version", pa.string()), ("dataset", pa.string()),

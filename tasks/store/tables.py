@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.domain.errors import ArchiveError, PoolBroken, PoolMoved, UnknownVersion
-from tasks.domain.places import without_credentials
+from tasks.domain.places import writable
 from tasks.store.lease import Held, one_writer
 from tasks.store.remote import place, reaching, storage_options
 from tasks.store.rows import RUNS_SCHEMA, PoolRow, plain_rows
@@ -43,7 +43,7 @@ class PoolTables:
     """The tables of a pool at a folder or s3:// URI. Reading never creates anything."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = without_credentials(uri).rstrip("/")
+        self.uri = writable(uri).rstrip("/")
 
     def versions(self) -> list[str]:
         """All versions, oldest first; empty when there is no pool yet."""

@@ -12,7 +12,7 @@ PROMPTS = (PromptSpec(kind="crack"),)
 
 def test_absolute_paths_uris_and_the_bundled_set_are_settled():
     params = GrowParams(
-        images="/data/line3", pool="s3://pools/line3", prompts=PROMPTS, store="file:///var/store"
+        images="/data/line3", pool="s3://pools/line3", prompts=PROMPTS, store="/var/store"
     )
     assert relative_paths(params) == []
     require_settled_paths(params)
@@ -20,7 +20,7 @@ def test_absolute_paths_uris_and_the_bundled_set_are_settled():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("images", "line3"), ("pool", "./pools/line3"), ("pool", "~/pools/line3"),
+    [("images", "line3"), ("pool", "./pools/line3"), ("images", "~/line3"),
      ("store", "../store"), ("report", "report.html"), ("models", "models/line3")],
 )  # fmt: skip
 def test_each_relative_path_is_named(field, value):

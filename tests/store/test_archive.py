@@ -1,13 +1,16 @@
 """The archive: versions, manifests, damage found and named, killed writers rolled back."""
 
+import shutil
 import threading
 
+import lancedb
 import numpy as np
 import pytest
 from landed import columns, land, run_row
 
 from tasks.domain.errors import (
     ArchiveError,
+    BadParameters,
     ModelSetMismatch,
     PoolBroken,
     PoolLocked,
@@ -111,6 +114,29 @@ def test_a_first_run_killed_before_its_tag_leaves_no_pool(tmp_path, monkeypatch)
     assert Archive(uri).versions() == []
     assert land(uri, "r1", ["a"]).rows == 1
     assert [row["id"] for row in Archive(uri).list_rows()] == ["a"]
+
+
+def test_a_database_of_others_is_refused_and_left_as_it_is(tmp_path):
+    theirs = lancedb.connect(tmp_path / "plant").create_table("sources", [{"camera": "line 3"}])
+    with pytest.raises(ArchiveError, match="its table sources is of another one"):
+        land(tmp_path / "plant", "r1", ["a"])
+    assert theirs.count_rows() == 1
+
+
+def test_versions_whose_pool_is_gone_are_refused_and_left_as_they_are(pool):
+    shutil.rmtree(pool / "pool.lance")
+    with pytest.raises(ArchiveError, match="Table 'pool' was not found"):
+        land(pool, "r2", ["d"])
+    assert lancedb.connect(pool).open_table("runs").count_rows() == 1
+
+
+def test_a_home_that_only_a_shell_expands_is_refused(pool, monkeypatch):
+    """LanceDB alone would expand it, and find tables whose versions are elsewhere."""
+    monkeypatch.setenv("HOME", str(pool.parent))
+    for uri in ("~/pool", f"file://{pool}"):
+        with pytest.raises(BadParameters, match="written out"):
+            land(uri, "r2", ["d"])
+    assert Archive(str(pool)).verify().ok
 
 
 def test_filters_are_values_not_text(pool):

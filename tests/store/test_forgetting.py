@@ -14,6 +14,7 @@ from tasks.domain.errors import ArchiveError, BadInput, UnknownVersion
 from tasks.store.archive import Archive
 from tasks.store.lineages import encoded_lineage
 from tasks.store.trials import Trials
+from tasks.withdraw import withdraw_source
 
 rng = np.random.default_rng(8)
 MINE, THEIRS = "ab" * 32, "abababab" + "cd" * 28
@@ -161,6 +162,30 @@ def test_killed_anywhere_it_says_so_and_ends_well_when_run_again(pool, monkeypat
     with pytest.raises(ArchiveError, match=f"pool forget {SOURCE}"):
         land(pool, "r9", ["z"], base="v4", source=THEIRS)
     Archive(str(pool)).forget(SOURCE)
+    require_forgotten(pool)
+
+
+def test_a_killed_withdrawal_is_taken_up_by_the_command_that_it_names(tmp_path, monkeypatch):
+    """Also where no lineage knows the source any more, only the journal."""
+    uri = tmp_path / "pool"
+    land(uri, "r1", ["a"], source=SOURCE, source_bytes=SECRETS["photo"])
+    land(uri, "r2", ["b"], base="v1", source=THEIRS, source_bytes=KEPT)
+    monkeypatch.setattr(Archive, "_set_stone", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        withdraw_source(str(uri), SOURCE)
+    monkeypatch.undo()
+    assert SOURCE not in Archive(str(uri))._ids("sources", "v2")
+    assert withdraw_source(str(uri), SOURCE[:12]).done
+    assert Archive(str(uri)).verify().ok
+
+
+def test_a_place_that_cannot_be_looked_at_may_remain_and_holds_nothing_up(pool, monkeypatch):
+    def refused(uri):
+        raise PermissionError(uri)
+
+    monkeypatch.setattr("tasks.withdraw.place", refused)
+    told = withdraw_source(str(pool), SOURCE)
+    assert f"{pool}.store" in told.remaining
     require_forgotten(pool)
 
 
