@@ -140,7 +140,11 @@ def _environment() -> dict[str, str]:
 
 
 def _restore(client: SyncPrefectClient, before: list[DeploymentResponse]) -> None:
-    """Give deployments that were there before what had been set in the UI."""
+    """Give deployments that were there before what had been set in the UI.
+
+    The UI adds schedules without a slug, which the server refuses beside one that has one: such
+    a schedule is named by its id.
+    """
     for one in before:
         client.update_deployment(
             one.id,
@@ -150,7 +154,7 @@ def _restore(client: SyncPrefectClient, before: list[DeploymentResponse]) -> Non
                 schedules=[
                     DeploymentScheduleUpdate(
                         schedule=schedule.schedule, active=schedule.active,
-                        parameters=schedule.parameters, slug=schedule.slug,
+                        parameters=schedule.parameters, slug=schedule.slug or f"ui-{schedule.id}",
                     )
                     for schedule in one.schedules
                 ],

@@ -65,6 +65,20 @@ def test_registering_again_keeps_what_was_set_in_the_ui(runs):
     ).raise_for_status()
 
 
+def test_registering_again_keeps_a_schedule_that_the_ui_added(runs):
+    server, name = runs.server, "nightly"
+    path = f"/deployments/{runs.deployment(name)['id']}/schedules"
+    weekly = {"active": False, "schedule": {"cron": "0 6 * * 1", "timezone": "Europe/Paris"}}
+    server.client.post(path, json=[weekly]).raise_for_status()
+    for _ in range(2):
+        done = server.poolstar("deploy")
+        assert done.returncode == 0, done.stderr
+        after = runs.deployment(name)["schedules"]
+        assert sorted(one["schedule"]["cron"] for one in after) == ["0 2 * * *", "0 6 * * 1"]
+    (added,) = [one for one in after if one["slug"] != "nightly"]
+    server.client.delete(f"{path}/{added['id']}").raise_for_status()
+
+
 def test_a_schedule_starts_a_run_at_its_time(runs, grown):
     path = f"/deployments/{runs.deployment('grow-pool')['id']}/schedules"
     often = {
