@@ -69,8 +69,10 @@ def register_all(limit: int | None) -> Registered:
     with get_client(sync_client=True) as client:
         allowed = _register_work_pool(client, limit)
         before = _own_deployments(client)
-        _deploy_all()
-        _restore(client, before)
+        try:
+            _deploy_all()
+        finally:  # also when interrupted in the middle of it
+            _restore(client, before)
         automations = [_register_automation(client, one) for one in _automations()]
         names = tuple(f"{one.name}" for one in _own_deployments(client))
     return Registered(

@@ -9,8 +9,11 @@ from uuid import uuid4
 
 import pytest
 from deployed_runs import processes_of
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_stack import ROOT, await_true
 
+from flows.deployments import register_all
+from tasks.domain.errors import PoolstarError
 from tasks.store.archive import Archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker")]
@@ -77,6 +80,22 @@ def test_registering_again_keeps_a_schedule_that_the_ui_added(runs):
         assert sorted(one["schedule"]["cron"] for one in after) == ["0 2 * * *", "0 6 * * 1"]
     (added,) = [one for one in after if one["slug"] != "nightly"]
     server.client.delete(f"{path}/{added['id']}").raise_for_status()
+
+
+@pytest.mark.parametrize("how", [PoolstarError, KeyboardInterrupt])
+def test_a_deploy_that_breaks_off_loses_nothing_that_was_set_in_the_ui(runs, monkeypatch, how):
+    client, path = runs.server.client, f"/deployments/{runs.deployment('grow-pool')['id']}"
+    client.patch(path, json={"parameters": {"params": {"run_seed": 7}}}).raise_for_status()
+
+    def half_done():
+        client.patch(path, json={"parameters": {}}).raise_for_status()
+        raise how
+
+    monkeypatch.setattr("flows.deployments._deploy_all", half_done)
+    with temporary_settings({PREFECT_API_URL: runs.server.url}), pytest.raises(how):
+        register_all(None)
+    assert runs.deployment("grow-pool")["parameters"] == {"params": {"run_seed": 7}}
+    client.patch(path, json={"parameters": {}}).raise_for_status()
 
 
 def test_a_schedule_starts_a_run_at_its_time(runs, grown):
