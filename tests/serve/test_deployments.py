@@ -82,6 +82,32 @@ def test_registering_again_keeps_a_schedule_that_the_ui_added(runs):
     server.client.delete(f"{path}/{added['id']}").raise_for_status()
 
 
+def test_registering_again_keeps_limit_job_variables_and_a_trigger_that_is_off(runs):
+    client, name = runs.server.client, "grow-on-new-images"
+    path = f"/deployments/{runs.deployment(name)['id']}"
+    before = runs.deployment(name)["job_variables"]
+    mine = {"env": {**before["env"], "OMP_NUM_THREADS": "1"}}
+    client.patch(path, json={"job_variables": mine, "concurrency_limit": 3}).raise_for_status()
+    (trigger,) = _automations(runs, "poolstar-images-arrived")
+    off = client.patch(f"/automations/{trigger['id']}", json={"enabled": False})
+    off.raise_for_status()
+    done = runs.server.poolstar("deploy")
+    assert done.returncode == 0, done.stderr
+    after = runs.deployment(name)
+    assert after["job_variables"] == mine
+    assert after["global_concurrency_limit"]["limit"] == 3
+    assert runs.deployment("nightly")["global_concurrency_limit"]["limit"] == 1
+    assert runs.deployment("nightly")["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    (trigger,) = _automations(runs, "poolstar-images-arrived")
+    assert not trigger["enabled"]
+    client.patch(f"/automations/{trigger['id']}", json={"enabled": True}).raise_for_status()
+    client.patch(path, json={"job_variables": before, "concurrency_limit": None})
+
+
+def _automations(runs, name: str) -> list[dict]:
+    return [one for one in runs.server.post("/automations/filter") if one["name"] == name]
+
+
 @pytest.mark.parametrize("how", [PoolstarError, KeyboardInterrupt])
 def test_a_deploy_that_breaks_off_loses_nothing_that_was_set_in_the_ui(runs, monkeypatch, how):
     client, path = runs.server.client, f"/deployments/{runs.deployment('grow-pool')['id']}"
