@@ -22,7 +22,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
-from prefect.states import AwaitingRetry
+from prefect.states import AwaitingRetry, Cancelled
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
@@ -219,12 +219,18 @@ def _definition(automation: AutomationCore) -> dict[str, Any]:
 
 
 def put_back(run_ids: set[str]) -> list[str]:
-    """Schedule runs again whose processes were stopped before they ended; returns their names."""
+    """Schedule runs again whose processes were stopped before they ended; returns their names.
+
+    One that was being cancelled is cancelled: it would else run at the next start.
+    """
     names = []
     with get_client(sync_client=True) as client:
         for run_id in sorted(run_ids):
             run = client.read_flow_run(UUID(run_id))
             if run.state is None or run.state.type in ENDED:
+                continue
+            if run.state.type == StateType.CANCELLING:
+                client.set_flow_run_state(run.id, Cancelled(message="Cancelled."), True)
                 continue
             client.set_flow_run_state(
                 run.id, AwaitingRetry(message="Its worker was stopped."), True

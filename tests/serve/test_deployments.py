@@ -12,7 +12,7 @@ from deployed_runs import processes_of
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_stack import ROOT, await_true
 
-from flows.deployments import register_all
+from flows.deployments import put_back, register_all
 from tasks.domain.errors import PoolstarError
 from tasks.store.archive import Archive
 
@@ -195,6 +195,21 @@ def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, g
     await_true("the end of its process", lambda: not processes_of(run_id), 240)
     assert Archive(str(runs.home / "first")).versions() == ["v1"]
     assert runs.manifest("first") == before
+
+
+def test_a_stopped_run_waits_for_the_next_start_unless_it_was_being_cancelled(runs):
+    flow = runs.server.post("/flows/", name="stopped")["id"]
+    ids = {
+        state: runs.server.post("/flow_runs/", flow_id=flow, state={"type": state})["id"]
+        for state in ("RUNNING", "CANCELLING", "COMPLETED")
+    }
+    with temporary_settings({PREFECT_API_URL: runs.server.url}):
+        names = put_back(set(ids.values()))
+    assert names == [runs.run(ids["RUNNING"])["name"]]
+    after = {before: runs.run(one)["state_name"] for before, one in ids.items()}
+    assert after == {
+        "RUNNING": "AwaitingRetry", "CANCELLING": "Cancelled", "COMPLETED": "Completed",
+    }  # fmt: skip
 
 
 def test_a_nightly_that_failed_three_times_is_paused_until_someone_looks(runs):
