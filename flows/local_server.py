@@ -13,7 +13,7 @@ from types import FrameType
 import httpx
 
 from flows.deployments import WORK_POOL, put_back, register_all
-from flows.processes import Child, flow_runs_of, start, stop
+from flows.processes import Child, flow_run_processes, start, stop, stop_all
 from flows.server import speaking_to
 from flows.terminal import say
 from tasks.domain.errors import PoolstarError
@@ -38,12 +38,16 @@ class LocalServer(Record):
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
         return f"http://{host}:{self.port}/api"
 
+    def mark(self) -> dict[str, str]:
+        """What stands in the environment of all that is started here, and of nothing else."""
+        return {"PREFECT_API_URL": self.url, "POOLSTAR_UP": str(os.getpid())}
+
     def environment(self) -> dict[str, str]:
         """What server and workers are told: no analytics, this database, this API."""
         secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
         return {
             **os.environ,
-            "PREFECT_API_URL": self.url,
+            **self.mark(),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
             "PREFECT_API_DATABASE_CONNECTION_URL": self.database,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -69,7 +73,8 @@ def serve(server: LocalServer) -> None:
         try:
             children.append(_started_server(server))
             _register(server)
-            children.extend(_started_workers(server))
+            for worker in _started_workers(server):
+                children.append(worker)
             say(f"stop it with Ctrl-C; logs: {server.home}/*.log")
             _watch(children)
         except Stopped:
@@ -132,12 +137,14 @@ def _register(server: LocalServer) -> None:
     say(f"deployments  {', '.join(done.deployments)}")
 
 
-def _started_workers(server: LocalServer) -> list[Child]:
-    """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs."""
+def _started_workers(server: LocalServer) -> Iterator[Child]:
+    """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs.
+
+    Each is handed out as it starts, so that it is stopped where a later one cannot start.
+    """
     import torch
 
     devices = torch.cuda.device_count()
-    workers = []
     for index in range(max(1, devices)):
         name = f"{socket.gethostname()}-{index}"
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
@@ -146,8 +153,7 @@ def _started_workers(server: LocalServer) -> list[Child]:
         if devices:
             command += ["--limit", "1"]
             env["CUDA_VISIBLE_DEVICES"] = str(index)
-        workers.append(start(f"worker-{index}", command, server.home, env))
-    return workers
+        yield start(f"worker-{index}", command, server.home, env)
 
 
 def _watch(children: list[Child]) -> None:
@@ -164,14 +170,14 @@ def _watch(children: list[Child]) -> None:
 
 def _stop_all(server: LocalServer, children: list[Child]) -> None:
     """Workers and their runs first, then the server once those runs are back in line."""
-    workers = children[1:]
-    runs = {run for worker in workers for run in flow_runs_of(worker)}
-    for worker in workers:
+    busy = flow_run_processes(server.mark())
+    for worker in children[1:]:
         stop(worker)
+    stop_all([one for one in busy if one.is_running()])
     try:
-        if runs and children[0].is_alive:
+        if busy and children[0].is_alive:
             with speaking_to(server.url):
-                for name in put_back(runs):
+                for name in put_back(set(busy.values())):
                     say(f"waits for the next start, what it had computed is kept: {name}")
     finally:
         for child in children[:1]:
