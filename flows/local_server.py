@@ -145,6 +145,8 @@ def _started_workers(server: LocalServer) -> Iterator[Child]:
     import torch
 
     devices = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(devices)]
     for index in range(max(1, devices)):
         name = f"{socket.gethostname()}-{index}"
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
@@ -152,7 +154,7 @@ def _started_workers(server: LocalServer) -> Iterator[Child]:
         env = server.environment()
         if devices:
             command += ["--limit", "1"]
-            env["CUDA_VISIBLE_DEVICES"] = str(index)
+            env["CUDA_VISIBLE_DEVICES"] = names[index].strip()
         yield start(f"worker-{index}", command, server.home, env)
 
 

@@ -56,3 +56,19 @@ def test_a_worker_is_stopped_where_the_next_cannot_start(server, monkeypatch):
         local_server.serve(server)
     assert [one.name for one in started] == ["server", "worker-0"]
     assert not any(one.is_alive for one in started)
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [(None, ["0", "1"]), ("2, 5", ["2", "5"]), ("GPU-a,GPU-b,-1", ["GPU-a", "GPU-b"])],
+)
+def test_each_worker_sees_one_of_the_devices_that_the_user_lets_us_see(
+    server, monkeypatch, visible, seen
+):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(local_server, "start", lambda name, command, home, env: env)
+    workers = local_server._started_workers(server)
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in workers] == seen
