@@ -35,8 +35,8 @@ class LocalServer(Record):
     @property
     def url(self) -> str:
         """The API's address as this machine's own processes reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{host}:{self.port}/api"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/api"
 
     def mark(self) -> dict[str, str]:
         """What stands in the environment of all that is started here, and of nothing else."""

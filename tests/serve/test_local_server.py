@@ -3,6 +3,7 @@
 import sys
 from contextlib import contextmanager
 
+import httpx
 import pytest
 import torch
 
@@ -72,3 +73,13 @@ def test_each_worker_sees_one_of_the_devices_that_the_user_lets_us_see(
     monkeypatch.setattr(local_server, "start", lambda name, command, home, env: env)
     workers = local_server._started_workers(server)
     assert [env["CUDA_VISIBLE_DEVICES"] for env in workers] == seen
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("::1", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")],
+)
+def test_the_address_of_a_server_can_be_called(server, host, reached):
+    url = server.model_copy(update={"host": host}).url
+    assert url == f"http://{reached}:4200/api"
+    assert httpx.URL(url).port == 4200
