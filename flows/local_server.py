@@ -14,7 +14,7 @@ import httpx
 
 from flows.deployments import WORK_POOL, put_back, register_all
 from flows.processes import Child, flow_run_processes, start, stop, stop_all
-from flows.server import speaking_to
+from flows.server import own_secret, speaking_to
 from flows.terminal import say
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
@@ -44,7 +44,8 @@ class LocalServer(Record):
 
     def environment(self) -> dict[str, str]:
         """What server and workers are told: no analytics, this database, this API."""
-        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        secret = own_secret()
+        names = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
         return {
             **os.environ,
             **self.mark(),
@@ -54,7 +55,7 @@ class LocalServer(Record):
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_UI_API_URL": "/api",
             "DO_NOT_TRACK": "1",
-            **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
+            **(dict.fromkeys(names, secret) if secret else {}),
         }
 
 
