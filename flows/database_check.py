@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from flows.findings import Finding, fine, wrong
 
 CONNECT_S = 10.0
+_SQLALCHEMYS_OWN = {"prepared_statement_cache_size", "prepared_statement_name_func"}
 _FORMS = "write postgresql+asyncpg://USER:PASSWORD@HOST:5432/NAME or sqlite+aiosqlite:////DIR/FILE"
 
 
@@ -17,9 +18,11 @@ def database(address: str) -> Finding:
     """Whether the database can be opened; nothing is created in it."""
     try:
         url = make_url(address)
-    except ArgumentError:
-        return wrong("database", f"{address!r} is no database URL; {_FORMS}")
-    shown = url.render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return wrong("database", f"its address, not shown here, is no database URL; {_FORMS}")
+    if "@" in (url.host or ""):
+        return wrong("database", f"its address has two @: one in a password is %40; {_FORMS}")
+    shown = url.set(query={}).render_as_string(hide_password=True)
     if url.drivername == "sqlite+aiosqlite":
         return _sqlite(url, shown)
     if url.drivername != "postgresql+asyncpg":
@@ -37,14 +40,17 @@ def database(address: str) -> Finding:
 def _connection_errors() -> tuple[type[Exception], ...]:
     import asyncpg
 
-    return OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError
+    unreadable = (ArgumentError, TypeError, ValueError, OverflowError)  # an option, a port
+    return *unreadable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError
 
 
 async def _connect(url: URL) -> None:
+    """Connect with the arguments that SQLAlchemy reads in the URL, which is how Prefect does it."""
     import asyncpg
 
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain, timeout=CONNECT_S)
+    _, read = url.get_dialect()().create_connect_args(url)
+    arguments = {name: read[name] for name in read if name not in _SQLALCHEMYS_OWN}
+    connection = await asyncpg.connect(**{"timeout": CONNECT_S, **arguments})
     await connection.close()
 
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +22,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
-from prefect.states import AwaitingRetry
+from prefect.states import AwaitingRetry, Cancelled
 
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
@@ -56,8 +58,8 @@ def defined(file: str, section: str) -> list[dict[str, Any]]:
 def register_all(limit: int | None) -> Registered:
     """Create the work pool, deployments and automations, or bring them up to date.
 
-    What was set in the UI stays: a deployment's parameters, schedules and pause, whether an
-    automation is on, and the pool's limit where none is given.
+    What was set in the UI stays: a deployment's parameters, schedules, pause, job variables and
+    limit, whether an automation is on, and the pool's limit where none is given.
 
     Args:
         limit: runs at once in the work pool; None: as it is, one a CUDA device of this machine
@@ -68,9 +70,8 @@ def register_all(limit: int | None) -> Registered:
     """
     with get_client(sync_client=True) as client:
         allowed = _register_work_pool(client, limit)
-        before = _own_deployments(client)
-        _deploy_all()
-        _restore(client, before)
+        with _kept(client):
+            _deploy_all()
         automations = [_register_automation(client, one) for one in _automations()]
         names = tuple(f"{one.name}" for one in _own_deployments(client))
     return Registered(
@@ -139,18 +140,50 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **settings, "NO_COLOR": "1"}
 
 
+@contextmanager
+def _kept(client: SyncPrefectClient) -> Iterator[None]:
+    """Afterwards all that had been set in the UI is as it was, even if a deploy breaks off."""
+    before, off = _own_deployments(client), _triggers_off(client)
+    try:
+        yield
+    finally:
+        _restore(client, before)
+        for name in off:
+            for one in client.read_automations_by_name(name):
+                client.pause_automation(one.id)
+
+
+def _triggers_off(client: SyncPrefectClient) -> list[str]:
+    """The deployments' own triggers that are off; a deploy makes them anew, and on."""
+    deployments = defined("prefect.yaml", "deployments")
+    names = [trigger["name"] for one in deployments for trigger in one.get("triggers", ())]
+    return [
+        name
+        for name in names
+        if any(not one.enabled for one in client.read_automations_by_name(name))
+    ]
+
+
 def _restore(client: SyncPrefectClient, before: list[DeploymentResponse]) -> None:
-    """Give deployments that were there before what had been set in the UI."""
+    """Give deployments that were there before what had been set in the UI.
+
+    The UI adds schedules without a slug, which the server refuses beside one that has one: such
+    a schedule is named by its id.
+    """
     for one in before:
+        limit = one.global_concurrency_limit
         client.update_deployment(
             one.id,
             DeploymentUpdate(
                 parameters=one.parameters,
                 paused=one.paused,
+                job_variables=one.job_variables,
+                concurrency_limit=limit.limit if limit else None,
+                concurrency_options=one.concurrency_options,
                 schedules=[
                     DeploymentScheduleUpdate(
                         schedule=schedule.schedule, active=schedule.active,
-                        parameters=schedule.parameters, slug=schedule.slug,
+                        parameters=schedule.parameters, slug=schedule.slug or f"ui-{schedule.id}",
                     )
                     for schedule in one.schedules
                 ],
@@ -186,12 +219,18 @@ def _definition(automation: AutomationCore) -> dict[str, Any]:
 
 
 def put_back(run_ids: set[str]) -> list[str]:
-    """Schedule runs again whose processes were stopped before they ended; returns their names."""
+    """Schedule runs again whose processes were stopped before they ended; returns their names.
+
+    One that was being cancelled is cancelled: it would else run at the next start.
+    """
     names = []
     with get_client(sync_client=True) as client:
         for run_id in sorted(run_ids):
             run = client.read_flow_run(UUID(run_id))
             if run.state is None or run.state.type in ENDED:
+                continue
+            if run.state.type == StateType.CANCELLING:
+                client.set_flow_run_state(run.id, Cancelled(message="Cancelled."), True)
                 continue
             client.set_flow_run_state(
                 run.id, AwaitingRetry(message="Its worker was stopped."), True

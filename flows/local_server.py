@@ -13,8 +13,8 @@ from types import FrameType
 import httpx
 
 from flows.deployments import WORK_POOL, put_back, register_all
-from flows.processes import Child, flow_runs_of, start, stop
-from flows.server import speaking_to
+from flows.processes import Child, flow_run_processes, start, stop, stop_all
+from flows.server import own_secret, speaking_to
 from flows.terminal import say
 from tasks.domain.errors import PoolstarError
 from tasks.domain.records import Record
@@ -35,22 +35,27 @@ class LocalServer(Record):
     @property
     def url(self) -> str:
         """The API's address as this machine's own processes reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{host}:{self.port}/api"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/api"
+
+    def mark(self) -> dict[str, str]:
+        """What stands in the environment of all that is started here, and of nothing else."""
+        return {"PREFECT_API_URL": self.url, "POOLSTAR_UP": str(os.getpid())}
 
     def environment(self) -> dict[str, str]:
         """What server and workers are told: no analytics, this database, this API."""
-        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        secret = own_secret()
+        names = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
         return {
             **os.environ,
-            "PREFECT_API_URL": self.url,
+            **self.mark(),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
             "PREFECT_API_DATABASE_CONNECTION_URL": self.database,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_UI_API_URL": "/api",
             "DO_NOT_TRACK": "1",
-            **({"PREFECT_API_AUTH_STRING": secret} if secret else {}),
+            **(dict.fromkeys(names, secret) if secret else {}),
         }
 
 
@@ -69,7 +74,8 @@ def serve(server: LocalServer) -> None:
         try:
             children.append(_started_server(server))
             _register(server)
-            children.extend(_started_workers(server))
+            for worker in _started_workers(server):
+                children.append(worker)
             say(f"stop it with Ctrl-C; logs: {server.home}/*.log")
             _watch(children)
         except Stopped:
@@ -132,12 +138,16 @@ def _register(server: LocalServer) -> None:
     say(f"deployments  {', '.join(done.deployments)}")
 
 
-def _started_workers(server: LocalServer) -> list[Child]:
-    """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs."""
+def _started_workers(server: LocalServer) -> Iterator[Child]:
+    """One worker a CUDA device, which it alone sees; on a CPU one worker for all runs.
+
+    Each is handed out as it starts, so that it is stopped where a later one cannot start.
+    """
     import torch
 
     devices = torch.cuda.device_count()
-    workers = []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(devices)]
     for index in range(max(1, devices)):
         name = f"{socket.gethostname()}-{index}"
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
@@ -145,9 +155,8 @@ def _started_workers(server: LocalServer) -> list[Child]:
         env = server.environment()
         if devices:
             command += ["--limit", "1"]
-            env["CUDA_VISIBLE_DEVICES"] = str(index)
-        workers.append(start(f"worker-{index}", command, server.home, env))
-    return workers
+            env["CUDA_VISIBLE_DEVICES"] = names[index].strip()
+        yield start(f"worker-{index}", command, server.home, env)
 
 
 def _watch(children: list[Child]) -> None:
@@ -164,14 +173,14 @@ def _watch(children: list[Child]) -> None:
 
 def _stop_all(server: LocalServer, children: list[Child]) -> None:
     """Workers and their runs first, then the server once those runs are back in line."""
-    workers = children[1:]
-    runs = {run for worker in workers for run in flow_runs_of(worker)}
-    for worker in workers:
+    busy = flow_run_processes(server.mark())
+    for worker in children[1:]:
         stop(worker)
+    stop_all([one for one in busy if one.is_running()])
     try:
-        if runs and children[0].is_alive:
+        if busy and children[0].is_alive:
             with speaking_to(server.url):
-                for name in put_back(runs):
+                for name in put_back(set(busy.values())):
                     say(f"waits for the next start, what it had computed is kept: {name}")
     finally:
         for child in children[:1]:

@@ -1,7 +1,7 @@
 """The processes of a local server: started with a log each, watched, and stopped whole."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,27 +42,36 @@ def start(name: str, command: list[str], home: Path, env: dict[str, str]) -> Chi
 
 def stop(child: Child) -> None:
     """Ask it and all that it started to stop; kill what has not after `STOP_S`."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(child.process.pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for one in family:
+        stop_all([parent, *parent.children(recursive=True)])
+
+
+def stop_all(processes: list[psutil.Process]) -> None:
+    """Ask them to stop; kill those that have not after `STOP_S`."""
+    for one in processes:
         _signal(one, psutil.Process.terminate)
-    _, alive = psutil.wait_procs(family, timeout=STOP_S)
+    _, alive = psutil.wait_procs(processes, timeout=STOP_S)
     for one in alive:
         _signal(one, psutil.Process.kill)
     psutil.wait_procs(alive, timeout=STOP_S)
 
 
-def flow_runs_of(worker: Child) -> set[str]:
-    """Ids of the flow runs that a worker's processes are busy with."""
-    runs = set()
-    with suppress(psutil.NoSuchProcess):
-        for one in psutil.Process(worker.process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                runs.add(one.environ().get("PREFECT__FLOW_RUN_ID", ""))
-    return runs - {""}
+def flow_run_processes(marked: Mapping[str, str]) -> dict[psutil.Process, str]:
+    """This machine's processes that work on flow runs, with the run's id.
+
+    A worker that died leaves its runs without a parent; their environment still names them.
+
+    Args:
+        marked: what their environment holds, which tells ours from those of other workers.
+    """
+    found = {}
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            env = one.environ()
+            if "PREFECT__FLOW_RUN_ID" in env and marked.items() <= env.items():
+                found[one] = env["PREFECT__FLOW_RUN_ID"]
+    return found
 
 
 def _signal(process: psutil.Process, how: Callable[[psutil.Process], None]) -> None:

@@ -1,5 +1,6 @@
 """The Prefect server that is configured: is it there, and does it let us in?"""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,8 +30,8 @@ def require_server(url: str) -> None:
     name, _, word = (secret.get_secret_value() if secret else "").partition(":")
     auth = httpx.BasicAuth(name, word) if secret else None
     try:
-        answer = httpx.get(f"{url}/admin/version", auth=auth, timeout=TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        answer = httpx.get(f"{url}/admin/version", auth=auth, timeout=TIMEOUT_S, verify=_trusted())
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         raise ServerUnreachable(
             f"Expected a Prefect server at {url}, but: {exc}; start one with `poolstar up`, set "
             "PREFECT_API_URL to the address of yours (it ends in /api), or unset it to run without"
@@ -46,6 +47,16 @@ def require_server(url: str) -> None:
             f"Expected a Prefect API at {url}, but it answers {answer.status_code}; "
             "PREFECT_API_URL ends in /api"
         )
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    """Which certificates are believed, by the settings that Prefect's own client goes by."""
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().api
+    if api.tls_insecure_skip_verify:
+        return False
+    return ssl.create_default_context(cafile=api.ssl_cert_file) if api.ssl_cert_file else True
 
 
 def reached_server() -> str:
@@ -64,16 +75,22 @@ def reached_server() -> str:
     return url
 
 
+def own_secret() -> str | None:
+    """USER:PASSWORD that a server started here asks for, in the shell or Prefect's profile."""
+    from prefect.settings import get_current_settings
+
+    secret = get_current_settings().server.api.auth_string
+    return secret.get_secret_value() if secret else None
+
+
 @contextmanager
 def speaking_to(url: str) -> Iterator[None]:
-    """Prefect's client speaks to this server, with the password that servers here ask for."""
-    from prefect.settings import (
-        PREFECT_API_AUTH_STRING,
-        PREFECT_API_URL,
-        PREFECT_SERVER_API_AUTH_STRING,
-        temporary_settings,
-    )
+    """Prefect's client speaks to this server, with the password that servers here ask for.
 
-    secret = PREFECT_API_AUTH_STRING.value() or PREFECT_SERVER_API_AUTH_STRING.value()
+    PREFECT_API_AUTH_STRING, which may be that of a team's server, only counts where none is set.
+    """
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    secret = own_secret() or PREFECT_API_AUTH_STRING.value()
     with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
         yield

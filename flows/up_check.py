@@ -36,7 +36,7 @@ def everything(server: LocalServer, models: list[str], needs_gpu: bool) -> Itera
     yield from (_model_set(name) for name in models)
     if is_up:
         with speaking_to(server.url):
-            yield from _registered()
+            yield from _registered(server.url)
 
 
 def _is_prefect(url: str) -> bool:
@@ -122,13 +122,18 @@ def _model_set(name: str) -> Finding:
     return fine("models", f"{name}: every file as it was recorded")
 
 
-def _registered() -> Iterator[Finding]:
-    """Whether a running server knows the pool and the deployments, and has a worker."""
+def _registered(url: str) -> Iterator[Finding]:
+    """Whether a running server lets us in, knows pool and deployments, and has a worker."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
     from flows.deployments import WORK_POOL, missing_deployments
 
+    try:
+        require_server(url)
+    except PoolstarError as exc:
+        yield wrong("password", str(exc))
+        return
     with get_client(sync_client=True) as client:
         try:
             pool = client.read_work_pool(WORK_POOL)

@@ -50,6 +50,7 @@ def up(
 ) -> None:
     """Start server, work pool, deployments and workers here; Ctrl-C stops them, runs wait."""
     from flows.local_server import LocalServer, serve
+    from flows.server import own_secret
     from flows.up_check import before_start, everything
 
     home = home.expanduser().absolute()
@@ -63,7 +64,7 @@ def up(
     for finding in before_start(server):
         if finding.is_wrong:
             raise BadInput(f"{finding.subject}: {finding.text}")
-    if host not in LOOPBACK and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if host not in LOOPBACK and not own_secret():
         say(
             f"anyone who reaches {host}:{port} can start runs here; to ask for a password set "
             "PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD"

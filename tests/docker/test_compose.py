@@ -50,6 +50,11 @@ def test_secrets_are_random_and_nowhere_in_the_files(env_file, tmp_path):
         assert "${" in name[1], name
 
 
+def test_a_restart_leaves_the_pools_limit_and_a_new_pool_takes_one_run(services):
+    assert "--limit" not in services["deploy"]["command"]
+    assert services["deploy"]["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+
+
 def test_two_ports_are_published_and_both_on_loopback(services):
     published = {
         (name, port["host_ip"], port["published"])

@@ -9,8 +9,11 @@ from uuid import uuid4
 
 import pytest
 from deployed_runs import processes_of
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_stack import ROOT, await_true
 
+from flows.deployments import put_back, register_all
+from tasks.domain.errors import PoolstarError
 from tasks.store.archive import Archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("worker")]
@@ -63,6 +66,62 @@ def test_registering_again_keeps_what_was_set_in_the_ui(runs):
     server.client.patch(
         f"{path}/schedules/{after['schedules'][0]['id']}", json={"active": False}
     ).raise_for_status()
+
+
+def test_registering_again_keeps_a_schedule_that_the_ui_added(runs):
+    server, name = runs.server, "nightly"
+    path = f"/deployments/{runs.deployment(name)['id']}/schedules"
+    weekly = {"active": False, "schedule": {"cron": "0 6 * * 1", "timezone": "Europe/Paris"}}
+    server.client.post(path, json=[weekly]).raise_for_status()
+    for _ in range(2):
+        done = server.poolstar("deploy")
+        assert done.returncode == 0, done.stderr
+        after = runs.deployment(name)["schedules"]
+        assert sorted(one["schedule"]["cron"] for one in after) == ["0 2 * * *", "0 6 * * 1"]
+    (added,) = [one for one in after if one["slug"] != "nightly"]
+    server.client.delete(f"{path}/{added['id']}").raise_for_status()
+
+
+def test_registering_again_keeps_limit_job_variables_and_a_trigger_that_is_off(runs):
+    client, name = runs.server.client, "grow-on-new-images"
+    path = f"/deployments/{runs.deployment(name)['id']}"
+    before = runs.deployment(name)["job_variables"]
+    mine = {"env": {**before["env"], "OMP_NUM_THREADS": "1"}}
+    client.patch(path, json={"job_variables": mine, "concurrency_limit": 3}).raise_for_status()
+    (trigger,) = _automations(runs, "poolstar-images-arrived")
+    off = client.patch(f"/automations/{trigger['id']}", json={"enabled": False})
+    off.raise_for_status()
+    done = runs.server.poolstar("deploy")
+    assert done.returncode == 0, done.stderr
+    after = runs.deployment(name)
+    assert after["job_variables"] == mine
+    assert after["global_concurrency_limit"]["limit"] == 3
+    assert runs.deployment("nightly")["global_concurrency_limit"]["limit"] == 1
+    assert runs.deployment("nightly")["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    (trigger,) = _automations(runs, "poolstar-images-arrived")
+    assert not trigger["enabled"]
+    client.patch(f"/automations/{trigger['id']}", json={"enabled": True}).raise_for_status()
+    client.patch(path, json={"job_variables": before, "concurrency_limit": None})
+
+
+def _automations(runs, name: str) -> list[dict]:
+    return [one for one in runs.server.post("/automations/filter") if one["name"] == name]
+
+
+@pytest.mark.parametrize("how", [PoolstarError, KeyboardInterrupt])
+def test_a_deploy_that_breaks_off_loses_nothing_that_was_set_in_the_ui(runs, monkeypatch, how):
+    client, path = runs.server.client, f"/deployments/{runs.deployment('grow-pool')['id']}"
+    client.patch(path, json={"parameters": {"params": {"run_seed": 7}}}).raise_for_status()
+
+    def half_done():
+        client.patch(path, json={"parameters": {}}).raise_for_status()
+        raise how
+
+    monkeypatch.setattr("flows.deployments._deploy_all", half_done)
+    with temporary_settings({PREFECT_API_URL: runs.server.url}), pytest.raises(how):
+        register_all(None)
+    assert runs.deployment("grow-pool")["parameters"] == {"params": {"run_seed": 7}}
+    client.patch(path, json={"parameters": {}}).raise_for_status()
 
 
 def test_a_schedule_starts_a_run_at_its_time(runs, grown):
@@ -136,6 +195,21 @@ def test_a_cancelled_run_ends_with_its_process_and_leaves_the_pool_whole(runs, g
     await_true("the end of its process", lambda: not processes_of(run_id), 240)
     assert Archive(str(runs.home / "first")).versions() == ["v1"]
     assert runs.manifest("first") == before
+
+
+def test_a_stopped_run_waits_for_the_next_start_unless_it_was_being_cancelled(runs):
+    flow = runs.server.post("/flows/", name="stopped")["id"]
+    ids = {
+        state: runs.server.post("/flow_runs/", flow_id=flow, state={"type": state})["id"]
+        for state in ("RUNNING", "CANCELLING", "COMPLETED")
+    }
+    with temporary_settings({PREFECT_API_URL: runs.server.url}):
+        names = put_back(set(ids.values()))
+    assert names == [runs.run(ids["RUNNING"])["name"]]
+    after = {before: runs.run(one)["state_name"] for before, one in ids.items()}
+    assert after == {
+        "RUNNING": "AwaitingRetry", "CANCELLING": "Cancelled", "COMPLETED": "Completed",
+    }  # fmt: skip
 
 
 def test_a_nightly_that_failed_three_times_is_paused_until_someone_looks(runs):

@@ -102,9 +102,24 @@ def test_a_damaged_model_set_is_told(tmp_path):
         (lambda url: url.replace("+asyncpg", ""), "postgresql+asyncpg://USER"),
         (lambda url: f"postgresql+asyncpg://a:secret@127.0.0.1:{free_port()}/x", "running"),
         (lambda url: "no url at all", "no database URL"),
+        (lambda url: "postgresql+asyncpg://a:secret@host:one/x", "no database URL"),
+        (lambda url: "postgresql+asyncpg://a:very@secret@host/x", "%40"),
+        (lambda url: f"{url}?sslmode=require&password=short", "sslmode"),
+        (lambda url: f"{url}?ssl=require", "SSL"),
         (lambda url: "sqlite+aiosqlite://", "names no file"),
     ],
-    ids=["password", "name", "driver", "nobody", "text", "memory"],
+    ids=[
+        "password",
+        "name",
+        "driver",
+        "nobody",
+        "text",
+        "port",
+        "two-at",
+        "option",
+        "tls",
+        "memory",
+    ],
 )
 def test_a_database_that_cannot_be_used_is_told_without_its_password(server, change, said):
     assert not database(server.database).is_wrong
@@ -112,6 +127,7 @@ def test_a_database_that_cannot_be_used_is_told_without_its_password(server, cha
     assert found.is_wrong
     assert said in found.text
     assert not any(word in found.text for word in ("secret@", "%20secret", "short"))
+    assert not database(f"{server.database}?ssl=prefer&prepared_statement_cache_size=0").is_wrong
 
 
 def test_a_wrong_database_stops_the_start_with_a_line(server, tmp_path):
