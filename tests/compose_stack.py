@@ -47,7 +47,7 @@ def missing(what: str) -> Any:
 def secrets(folder: Path) -> Path:
     """A file of fresh secrets, as a user makes it."""
     path = folder / "secrets.env"
-    path.write_bytes(subprocess.check_output([ROOT / "docker/secrets.sh"]))
+    subprocess.check_call([ROOT / "docker/secrets.sh", path])
     return path
 
 

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 import compose_stack
@@ -48,6 +51,18 @@ def test_secrets_are_random_and_nowhere_in_the_files(env_file, tmp_path):
     text = compose_stack.COMPOSE.read_text()
     for name in re.findall(r"(\w*(?:PASSWORD|SECRET|AUTH)\w*): (\S+)", text):
         assert "${" in name[1], name
+
+
+def test_secrets_are_their_owners_alone_and_never_overwritten(tmp_path):
+    script = shutil.copy(compose_stack.ROOT / "docker/secrets.sh", tmp_path)
+    subprocess.run(["sh", "-c", f"umask 022; {script}"], check=True)
+    path = tmp_path / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    again = subprocess.run([script], check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "down --volumes" in again.stderr
+    assert path.read_bytes() == before
 
 
 def test_two_ports_are_published_and_both_on_loopback(services):
