@@ -21,6 +21,7 @@ from prefect_stack import POSTGRES, await_true, end, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE, CPU = ROOT / "docker/compose.yaml", ROOT / "docker/compose.cpu.yaml"
+S3 = ROOT / "docker/compose.s3.yaml"
 UID = 10001  # the image's user
 PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins")
 PORTS = ("5432", "6379", "8333", "4200", "8080")
