@@ -76,15 +76,20 @@ class ContentStore:
         """The bytes of a ref, checked against its sha256.
 
         Raises:
-            PoolstarError: they are missing or damaged.
+            PoolstarError: they are missing, damaged, or cannot be read.
             StorageRefused, TransientError: see `reaching`.
         """
         path = self._path(ref.sha256)
         try:
             with reaching(self._uri):
                 data = contents(path)
-        except OSError as exc:
+        except FileNotFoundError as exc:
             raise PoolstarError(self._damage(ref.sha256, "it is missing")) from exc
+        except OSError as exc:
+            raise PoolstarError(
+                f"Expected to read {path}, but: {exc.strerror or exc}; mend that and run again, "
+                "what is done is kept"
+            ) from exc
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise PoolstarError(self._damage(ref.sha256, "its bytes have changed"))
         return data
