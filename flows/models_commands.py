@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.terminal import AsJson, print_json, quiet_prefect, say
-from tasks.domain.errors import BadParameters
+from tasks.domain.errors import BadParameters, ModelSetError
 
 app = typer.Typer(help="Look at model sets.", no_args_is_help=True)
 
@@ -19,15 +19,23 @@ def models_ls(as_json: AsJson = False) -> None:
     from tasks.models.model_set import BUNDLED, open_model_set
 
     names = [*BUNDLED, *(["sd15"] if os.environ.get("POOLSTAR_SD15") else [])]
-    sets = [open_model_set(name) for name in names]
+    sets, problems = [], {}
+    for name in names:
+        try:
+            sets.append(open_model_set(name))
+        except ModelSetError as exc:  # e.g. of a folder that is yet to be filled
+            problems[name] = str(exc)
     if as_json:
-        print_json({one.name: one.model_dump(mode="json") for one in sets})
+        whole = {one.name: one.model_dump(mode="json") for one in sets}
+        print_json(whole | {name: {"problem": what} for name, what in problems.items()})
         return
     for one in sets:
         sys.stdout.write(
             f"{one.name:<8} {one.version:<6} windows {one.native_window_px} px, strength "
             f"{one.defaults.strength}, guidance {one.defaults.guidance_scale}, {one.fingerprint}\n"
         )
+    for name, what in problems.items():
+        sys.stdout.write(f"{name:<8} {what}\n")
 
 
 @app.command("build")

@@ -52,13 +52,14 @@ def publish_run(
     seconds = time.time() - started
     when = datetime.now(UTC).isoformat(timespec="seconds")
     models = open_model_set(context.models)
+    accepted = [one for one in settled.judgement.judged if one.verdict.accepted]
+    tiles, hidden = accepted_tiles(accepted, store)
     page = render_page(
-        params, models, landed, settled, store, energy, watched, seconds=seconds, when=when
-    )
+        params, models, landed, settled, store, energy, watched,
+        tiles=tiles, hidden=hidden, seconds=seconds, when=when,
+    )  # fmt: skip
     path = params.report or default_report(params.pool)
     write_whole(path, page.encode())
-    accepted = [one for one in settled.judgement.judged if one.verdict.accepted]
-    tiles, _ = accepted_tiles(accepted, store)
     create_markdown_artifact(
         gallery_markdown(landed, (tile for group in tiles.values() for tile in group)),
         key="pool-gallery",

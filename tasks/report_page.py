@@ -36,13 +36,14 @@ def render_page(
     energy: RunEnergy,
     watched: Watched,
     *,
+    tiles: dict[str, list[Tile]],
+    hidden: dict[str, int],
     seconds: float,
     when: str,
 ) -> str:
-    """The page as HTML text."""
+    """The page as HTML text; `tiles` and `hidden` as `accepted_tiles` makes them."""
     judgement = settled.judgement
     accepted = [one for one in judgement.judged if one.verdict.accepted]
-    kept, hidden = accepted_tiles(accepted, store)
     refused, counts = refused_tiles(judgement.judged, store)
     coverage = judgement.figures.coverage
     return rendered(
@@ -57,7 +58,7 @@ def render_page(
         is_foreign=isinstance(params, JudgeParams),
         prompts=prompt_rows(params, judgement.judged),
         notes=notes_of(params, landed, judgement) + ledger_notes(watched),
-        accepted_tiles=kept,
+        accepted_tiles=tiles,
         hidden=hidden,
         refused_tiles=refused,
         refused_counts=counts,

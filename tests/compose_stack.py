@@ -21,6 +21,7 @@ from prefect_stack import POSTGRES, await_true, end, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE, CPU = ROOT / "docker/compose.yaml", ROOT / "docker/compose.cpu.yaml"
+S3 = ROOT / "docker/compose.s3.yaml"
 UID = 10001  # the image's user
 PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins")
 PORTS = ("5432", "6379", "8333", "4200", "8080")
@@ -47,7 +48,7 @@ def missing(what: str) -> Any:
 def secrets(folder: Path) -> Path:
     """A file of fresh secrets, as a user makes it."""
     path = folder / "secrets.env"
-    path.write_bytes(subprocess.check_output([ROOT / "docker/secrets.sh"]))
+    subprocess.check_call([ROOT / "docker/secrets.sh", path])
     return path
 
 

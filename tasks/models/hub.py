@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.domain.errors import ModelSetError
+from tasks.domain.errors import BadParameters, ModelSetError
 from tasks.models.download import WITHOUT_CONNECTION, RemoteFile, fetch
 from tasks.models.model_set import ModelSet
 from tasks.models.sd15 import INPAINTER_REPOSITORY, INPAINTER_REVISION, describe_sd15
 from tasks.models.segmenter import PUBLISHED
 
 SAM_ADDRESS = "https://dl.fbaipublicfiles.com/segment_anything"
-SIZES = {"sam_vit_b": 375_042_383, "sam_vit_h": 2_564_550_879}
+SIZES = {"sam_vit_b": 375_042_383, "sam_vit_l": 1_249_524_607, "sam_vit_h": 2_564_550_879}
 
 
 @dataclass(frozen=True)
@@ -73,28 +73,30 @@ def pull_sd15(folder: Path, segmenter: str, say: Callable[[str], None]) -> Model
     """Bring all of `sd15` into a folder and describe it; called again, it goes on.
 
     Args:
-        segmenter: `sam_vit_b`, `sam_vit_l` or `sam_vit_h`.
+        segmenter: `sam_vit_b`, `sam_vit_l` or `sam_vit_h`; the set's own, whichever else is there.
         say: told which file is on its way.
 
     Raises:
+        BadParameters: no such segmenter.
         ModelSetError: no connection, no room, a file is not the one it should be.
     """
-    wanted = [_checkpoint(segmenter)]
+    checkpoint = _checkpoint(segmenter)
+    wanted = [checkpoint]
     for source in SOURCES:
         wanted += _listed(source)
     fetch(wanted, folder, say)
-    return describe_sd15(folder)
+    return describe_sd15(folder, checkpoint=checkpoint.path)
 
 
 def _checkpoint(kind: str) -> RemoteFile:
     """SAM's checkpoint at its own address."""
-    names = [name for name in PUBLISHED if name.startswith(f"{kind}_")]
-    if not names:
-        raise ModelSetError(f"Expected sam_vit_b, sam_vit_l or sam_vit_h, but got {kind!r}")
+    names = {name.rpartition("_")[0]: name for name in PUBLISHED}
+    if kind not in names:
+        raise BadParameters(f"Expected {', '.join(names)} as segmenter, but got {kind!r}")
+    name = names[kind]
     return RemoteFile(
-        url=f"{SAM_ADDRESS}/{names[0]}", path=names[0], size_bytes=SIZES.get(kind),
-        digest=PUBLISHED[names[0]],
-    )  # fmt: skip
+        url=f"{SAM_ADDRESS}/{name}", path=name, size_bytes=SIZES.get(kind), digest=PUBLISHED[name]
+    )
 
 
 def _listed(source: Repository) -> list[RemoteFile]:

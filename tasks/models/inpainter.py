@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.domain.errors import ModelSetError, ShapeError
+from tasks.domain.errors import ModelSetError, ShapeError, TransientError
 from tasks.domain.window import latent_mask
 from tasks.models.adapter import merge_adapter
 from tasks.models.device import half_precision, hardware_name, is_out_of_memory
@@ -180,6 +180,7 @@ class Inpainter:
 
         Raises:
             ShapeError: a window is not native_px wide and high.
+            TransientError: memory does not hold even one window now.
         """
         for job in jobs:
             if job.region.shape != (self.native_px, self.native_px):
@@ -190,9 +191,21 @@ class Inpainter:
             try:
                 return self._paint_all(jobs)
             except RuntimeError as exc:
-                if not is_out_of_memory(exc) or self.device_batch == 1:
+                if not is_out_of_memory(exc):
                     raise
+                if self.device_batch == 1:
+                    raise self._too_full() from exc
                 self.device_batch //= 2
+
+    def _too_full(self) -> TransientError:
+        """What to say where not one window fits."""
+        full, instead = ("the GPU", ", or run with device='cpu'") if self.device == "cuda" else (
+            "this machine's memory", ""
+        )  # fmt: skip
+        return TransientError(
+            f"Expected room to paint one window of {self.native_px} px, but {full} is full; end "
+            f"what else uses it and run again, what is done is kept{instead}"
+        )
 
     def _paint_all(self, jobs: Sequence[PaintJob]) -> list[NDArray[np.float32]]:
         """All jobs, those of equal settings together."""

@@ -24,6 +24,7 @@ from tasks.domain.shapes import DefectShape
 
 BUNDLED = {"tiny": Path(__file__).parent / "tiny"}
 STRUCTURE = "lineage.safetensors"
+PARTIAL = ".part"  # what `tasks.models.download` calls a file until its hash is right
 LIBRARIES = (
     "torch", "diffusers", "transformers", "segment-anything", "open_clip_torch",
     "numpy", "scipy", "pillow",
@@ -93,6 +94,12 @@ class ModelSet(BaseModel):
         files = {k: v for k, v in self.files.items() if Path(k).is_relative_to(self.embedder.path)}
         text = self.embedder.model_dump_json() + json.dumps(files, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file, by its path below the root, is the set's; a broken download never is."""
+        parts = (self.segmenter, self.inpainter, self.embedder)
+        is_ours = name == STRUCTURE or any(part.has_file(name) for part in parts)
+        return is_ours and not name.endswith(PARTIAL)
 
     @property
     def generation(self) -> int:
@@ -236,11 +243,16 @@ def file_sha256(path: Path) -> str:
 
 
 def write_model_set(models: ModelSet) -> None:
-    """Write `model_set.json` with the hashes of all files now below the root."""
+    """Write `model_set.json` with the hashes of the files that are the set's now.
+
+    Those are its parts' files and its sources' structure. What else lies there (a part of a broken
+    download, another SAM, a README) changes no image, and so is no part of the set's identity.
+    """
+    names = [str(path.relative_to(models.root)) for path in sorted(models.root.rglob("*"))]
     files = {
-        str(path.relative_to(models.root)): file_sha256(path)
-        for path in sorted(models.root.rglob("*"))
-        if path.is_file() and path.name not in {"model_set.json", "MODEL_CARD.md"}
+        name: file_sha256(models.root / name)
+        for name in names
+        if models.has_file(name) and (models.root / name).is_file()
     }
     text = models.model_copy(update={"files": files}).model_dump_json(indent=1)
     (models.root / "model_set.json").write_text(text + "\n")

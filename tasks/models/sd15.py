@@ -18,12 +18,15 @@ EMBEDDING_DIM = 512
 SOUND_PROMPT = "a sound weld bead, close-up photograph"
 
 
-def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
+def describe_sd15(
+    folder: Path, sound_prompt: str = SOUND_PROMPT, *, checkpoint: str | None = None
+) -> ModelSet:
     """Write the folder's `model_set.json` with the hash of every file, and return it.
 
     Args:
         folder: where the files lie.
         sound_prompt: the plant's words for a surface without defect, the placebos' prompt.
+        checkpoint: the SAM checkpoint to use; None: the largest that is there.
 
     Raises:
         ModelSetError: a part is missing; the message says which and under what name.
@@ -37,7 +40,7 @@ def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
             embedding_dim=EMBEDDING_DIM,
             sound_prompt=sound_prompt,
             defaults=Defaults(),
-            segmenter=_segmenter(folder),
+            segmenter=_segmenter(folder, checkpoint),
             inpainter=_inpainter(folder),
             embedder=Part(format="open_clip_dir", path=_existing(folder, "clip")),
             files={},
@@ -46,10 +49,11 @@ def describe_sd15(folder: Path, sound_prompt: str = SOUND_PROMPT) -> ModelSet:
     return open_model_set(str(folder))
 
 
-def _segmenter(folder: Path) -> Part:
-    """The SAM checkpoint that is there, the largest if there are several; published ones first."""
+def _segmenter(folder: Path, checkpoint: str | None) -> Part:
+    """The checkpoint named, or the largest SAM that is there; published ones first."""
     for kind in KINDS:
         names = [path.name for path in sorted(folder.glob(f"{kind}_*.pth"))]
+        names = [name for name in names if checkpoint in {None, name}]
         if names:
             return Part(format=kind, path=next((n for n in names if n in PUBLISHED), names[0]))
     raise ModelSetError(

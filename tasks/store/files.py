@@ -6,7 +6,8 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,20 @@ class ContentStore:
         """The bytes of a ref, checked against its sha256.
 
         Raises:
-            PoolstarError: they are missing or damaged.
+            PoolstarError: they are missing, damaged, or cannot be read.
             StorageRefused, TransientError: see `reaching`.
         """
         path = self._path(ref.sha256)
         try:
             with reaching(self._uri):
                 data = contents(path)
-        except OSError as exc:
+        except FileNotFoundError as exc:
             raise PoolstarError(self._damage(ref.sha256, "it is missing")) from exc
+        except OSError as exc:
+            raise PoolstarError(
+                f"Expected to read {path}, but: {exc.strerror or exc}; mend that and run again, "
+                "what is done is kept"
+            ) from exc
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise PoolstarError(self._damage(ref.sha256, "its bytes have changed"))
         return data
@@ -164,11 +170,18 @@ def write_once(path: UPath, data: bytes) -> bool:
 
 def _link_new(path: UPath, data: bytes) -> None:
     """A new file, which appears whole under its name; FileExistsError where one is."""
+    with _written_beside(path, data) as partial:
+        os.link(str(partial), str(path))
+
+
+@contextmanager
+def _written_beside(path: UPath, data: bytes) -> Iterator[UPath]:
+    """The data in a file of this writer's own beside `path`, gone when the block ends."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         partial.write_bytes(data)
-        os.link(str(partial), str(path))
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 
@@ -197,10 +210,8 @@ def write_whole(where: str | Path, data: bytes) -> None:
             if path.protocol not in LOCAL:
                 path.fs.pipe_file(path.path, data)
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_bytes(data)
-            os.replace(str(partial), str(path))
+            with _written_beside(path, data) as partial:
+                os.replace(str(partial), str(path))
     except OSError as exc:
         raise PoolstarError(
             f"Expected to write {where}, but: {exc.strerror or exc}; name another place and run "

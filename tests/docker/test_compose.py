@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 import compose_stack
@@ -53,6 +56,18 @@ def test_secrets_are_random_and_nowhere_in_the_files(env_file, tmp_path):
 def test_a_restart_leaves_the_pools_limit_and_a_new_pool_takes_one_run(services):
     assert "--limit" not in services["deploy"]["command"]
     assert services["deploy"]["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_secrets_are_their_owners_alone_and_never_overwritten(tmp_path):
+    script = shutil.copy(compose_stack.ROOT / "docker/secrets.sh", tmp_path)
+    subprocess.run(["sh", "-c", f"umask 022; {script}"], check=True)
+    path = tmp_path / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    again = subprocess.run([script], check=False, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "down --volumes" in again.stderr
+    assert path.read_bytes() == before
 
 
 def test_two_ports_are_published_and_both_on_loopback(services):
@@ -133,6 +148,24 @@ def test_the_worker_asks_for_a_gpu_and_without_one_does_not(services, env_file):
     assert json.dumps(cpu["services"], sort_keys=True) == json.dumps(rest, sort_keys=True)
 
 
+def test_with_another_s3_the_store_is_left_out_and_the_worker_reaches_it(env_file, tmp_path):
+    files = (compose_stack.COMPOSE, compose_stack.S3)
+    refused = compose_stack.config(*files, env_file=env_file)
+    assert "S3_ENDPOINT_URL is missing a value: see docker/.env.example" in refused.stderr
+    other = tmp_path / "other.env"
+    named = "S3_ENDPOINT_URL=https://s3.example.org\nS3_ACCESS_KEY=theirs\n"
+    other.write_text(env_file.read_text() + named)
+    stack = compose_stack.resolved(*files, env_file=other)
+    assert "store" not in stack["services"]
+    worker = stack["services"].pop("worker")
+    assert set(worker["depends_on"]) == {"deploy"}
+    assert set(worker["networks"]) == {"inside", "outside"}
+    assert not stack["networks"]["outside"].get("internal")
+    assert worker["environment"]["AWS_ENDPOINT_URL"] == "https://s3.example.org"
+    assert worker["environment"]["AWS_ACCESS_KEY_ID"] == "theirs"
+    assert not any("outside" in one["networks"] for one in stack["services"].values())
+
+
 def test_server_and_services_share_one_environment_and_no_one_else_knows_the_database(services):
     assert services["server"]["environment"] == services["services"]["environment"]
     word = services["server"]["environment"]["PREFECT_SERVER_DATABASE_PASSWORD"]
@@ -151,6 +184,6 @@ def test_a_service_reaches_others_by_names_that_exist(services):
 def test_the_example_names_what_compose_reads_and_nothing_else():
     example = (compose_stack.ROOT / "docker/.env.example").read_text()
     named = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", example, re.M))
-    files = (compose_stack.COMPOSE, compose_stack.CPU)
+    files = (compose_stack.COMPOSE, compose_stack.CPU, compose_stack.S3)
     read = set(re.findall(r"\$\{(\w+)", "".join(Path(one).read_text() for one in files)))
     assert named == read - {"POOLSTAR_VERSION"}

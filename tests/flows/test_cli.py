@@ -29,6 +29,20 @@ def test_models_are_listed_and_checked(monkeypatch, capsys):
     assert (status, "whole" in err) == (0, True)
 
 
+def test_a_set_that_is_not_there_yet_is_said_on_its_line_and_the_others_are_listed(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("POOLSTAR_SD15", str(tmp_path / "yet to come"))
+    status, out, _ = run(monkeypatch, capsys, "models", "ls")
+    tiny, sd15 = out.splitlines()
+    assert (status, tiny[:4], sd15[:4]) == (0, "tiny", "sd15")
+    assert "yet to come, but it has no model_set.json" in sd15
+    _, out, _ = run(monkeypatch, capsys, "models", "ls", "--json")
+    told = json.loads(out)
+    assert told["tiny"]["native_window_px"] == 64
+    assert "model_set.json" in told["sd15"]["problem"]
+
+
 def test_json_says_null_where_a_figure_is_no_number(capsys):
     print_json({"kid": math.nan, "range": (1.5, math.inf), "arms": [{"recall": -math.inf, "n": 3}]})
     assert json.loads(capsys.readouterr().out) == {

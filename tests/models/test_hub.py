@@ -74,6 +74,31 @@ def test_a_pulled_set_is_described_and_whole_and_not_asked_for_again(
     assert remote.asked == []
 
 
+def test_the_segmenter_asked_for_is_the_sets_own_whichever_larger_one_is_there(
+    remote, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "sam_vit_h_4b8939.pth").write_bytes(b"an earlier pull's")
+    assert _pull(monkeypatch, capsys, tmp_path)[0] == 0
+    segmenter = open_model_set(str(tmp_path)).segmenter
+    assert (segmenter.format, segmenter.path) == ("sam_vit_b", SAM)
+
+
+@pytest.mark.parametrize("name", ["sam_vit", "sam", "vit_b", "sam_vit_x"])
+def test_a_segmenter_that_does_not_exist_is_refused_with_the_names_of_those_that_do(
+    name, tmp_path, monkeypatch, capsys
+):
+    options = ("--to", str(tmp_path), "--segmenter", name)
+    status, _, err = command_line.run(monkeypatch, capsys, "models", "pull", "sd15", *options)
+    assert status != 0
+    said = f"Expected sam_vit_b, sam_vit_l, sam_vit_h as segmenter, but got '{name}'"
+    assert said in " ".join(err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_segmenter_has_a_size_to_ask_the_disk_for():
+    assert {f"{kind}_" for kind in hub.SIZES} == {name[:10] for name in hub.PUBLISHED}
+
+
 def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(remote, tmp_path, monkeypatch, capsys):
     remote.break_after = 4096
     status, _, err = _pull(monkeypatch, capsys, tmp_path)

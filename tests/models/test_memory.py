@@ -6,6 +6,7 @@ libraries' own work space.
 
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -25,7 +26,7 @@ from tasks.domain.memory_budget import (
     segmenting_bytes,
 )
 from tasks.models import memory
-from tasks.models.inpainter import load_pipeline
+from tasks.models.inpainter import Inpainter, PaintJob, load_pipeline
 from tasks.models.model_set import BUNDLED
 from tasks.models.single_file import CONFIG
 
@@ -123,3 +124,21 @@ def test_a_full_gpu_is_said_and_an_emptier_one_takes_larger_batches(monkeypatch)
     for windows, batch in ((1, 1), (3, 2), (4, 4), (100, 8)):
         monkeypatch.setattr(memory, "free_bytes", lambda _, n=windows: n * window)
         assert memory.chosen_batch(pipeline, "cuda", torch.float16) == batch
+
+
+def test_no_room_for_one_window_is_a_failure_that_a_stage_tries_again(monkeypatch):
+    model = Inpainter.load(BUNDLED["tiny"] / "inpainter", "cpu", full_precision=True)
+    model.device, model.device_batch = "cuda", 4
+    asked = []
+
+    def full(jobs):
+        asked.append(model.device_batch)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "_paint_batch", full)
+    side = model.native_px
+    window, region = np.zeros((side, side, 3), np.uint8), np.ones((side, side), bool)
+    with pytest.raises(TransientError, match="but the GPU is full; end what else") as caught:
+        model.paint([PaintJob(window, region, "a crack", "", 1, 0.3, 3.0, 8)])
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert asked == [4, 2, 1]

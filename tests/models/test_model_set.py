@@ -1,5 +1,7 @@
 """A set's description: who measures alike, what images say of it, what trained it."""
 
+import shutil
+
 import numpy as np
 import pytest
 from adapted import adapted_tiny, lineage_of, structure_of
@@ -91,3 +93,15 @@ def test_fine_structure_that_is_gone_changed_or_short_is_no_guard(adapted, photo
     write_model_set(adapted.model_copy(update={"lineage": lineage_of(photographs[:2])}))
     with pytest.raises(ModelSetError, match=r"\(2, 2304\) structure"):
         open_model_set(str(adapted.root)).structure()
+
+
+def test_what_lies_beside_a_sets_files_does_not_change_the_set(tmp_path):
+    tiny = open_model_set("tiny")
+    shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
+    for stray in ("embedder/a.safetensors.part", "README.md", "sam_vit_h_4b8939.pth"):
+        (tmp_path / stray).write_bytes(b"stray")
+    write_model_set(tiny.model_copy(update={"root": tmp_path}))
+    assert open_model_set(str(tmp_path)).fingerprint == tiny.fingerprint
+    (tmp_path / "embedder/another.json").write_text("{}")
+    write_model_set(tiny.model_copy(update={"root": tmp_path}))
+    assert open_model_set(str(tmp_path)).fingerprint != tiny.fingerprint
